@@ -1,0 +1,1 @@
+"""Adapters: one folder per outside program. The core never imports from here."""

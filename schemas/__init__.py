@@ -1,0 +1,1 @@
+"""Data, not code: STAR dialects and the JSON Schemas of the files CryoSiam writes."""
