@@ -1,0 +1,1 @@
+"""Tilt series to tomogram: hot pixels, alignment, filtering, back-projection."""
