@@ -104,9 +104,7 @@ class Sink(Protocol):
         """Write a volume such as the denoised tomogram; return where it went."""
         ...
 
-    def write_segmentation(
-        self, tomogram: Tomogram, labels: Volume, names: dict[int, str], key: ProductKey
-    ) -> str:
+    def write_segmentation(self, tomogram: Tomogram, labels: Volume, names: dict[int, str], key: ProductKey) -> str:
         """Write the multilabel segmentation on the tomogram's grid; return where it went."""
         ...
 

@@ -1,0 +1,1 @@
+"""Networks: the dense network, the subtomogram network and their self-supervised wrappers."""

@@ -1,0 +1,138 @@
+"""Self-supervised models: the predictors around the networks, used in pretraining only (thesis eq. 1 to 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cryosiam.networks.config import DenseConfig, SubtomogramConfig
+from cryosiam.networks.dense import DenseTrunk, voxel_projector
+from cryosiam.networks.subtomogram import SubtomogramNetwork, vector_projector
+
+
+def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the mean negative cosine similarity along axis 1, the target held fixed (eq. 1 and 3)."""
+    return -torch.cosine_similarity(prediction, target.detach(), dim=1).mean()
+
+
+def symmetric_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
+    """Return the symmetrised loss with stopped gradients (eq. 2, 4 and 5)."""
+    return 0.5 * negative_cosine(p1, z2) + 0.5 * negative_cosine(p2, z1)
+
+
+def vector_predictor(channels: int) -> nn.Sequential:
+    """Return the bottleneck predictor of quarter width for vectors."""
+    return nn.Sequential(
+        nn.Linear(channels, channels // 4, bias=False),
+        nn.BatchNorm1d(channels // 4),
+        nn.ReLU(inplace=True),
+        nn.Linear(channels // 4, channels),
+    )
+
+
+def voxel_predictor(channels: int) -> nn.Sequential:
+    """Return the bottleneck predictor of quarter width for voxel embeddings."""
+    return nn.Sequential(
+        nn.Conv3d(channels, channels // 4, 1, bias=False),
+        nn.BatchNorm3d(channels // 4),
+        nn.ReLU(inplace=True),
+        nn.Conv3d(channels // 4, channels, 1),
+    )
+
+
+class SimSiam(nn.Module):
+    """Subtomogram network with its predictor.
+
+    Parameters
+    ----------
+    config
+        Shape of the subtomogram network.
+    """
+
+    def __init__(self, config: SubtomogramConfig) -> None:
+        super().__init__()
+        self.network = SubtomogramNetwork(config)
+        self.predictor = vector_predictor(config.embedding_channels)
+
+    def forward(self, view1: Tensor, view2: Tensor) -> Tensor:
+        """Return the loss of two views ``(b, 1, box, box, box)`` of the same particles (eq. 2)."""
+        z1, z2 = self.network.project(view1), self.network.project(view2)
+        return symmetric_loss(self.predictor(z1), z1, self.predictor(z2), z2)
+
+
+class DenseSimSiam(nn.Module):
+    """Trunk with global, dense and level predictors.
+
+    Parameters
+    ----------
+    config
+        Shape of the dense network.
+    global_channels
+        Size of the global embedding (thesis: 256).
+    levels
+        Pyramid levels with a loss of their own, 1 being half the finest resolution (thesis: level 1 alone).
+    """
+
+    def __init__(self, config: DenseConfig, global_channels: int = 256, levels: Sequence[int] = (1,)) -> None:
+        super().__init__()
+        self.trunk = DenseTrunk(config)
+        self.global_projector = vector_projector(config.encoder.planes[-1], global_channels)
+        self.global_predictor = vector_predictor(global_channels)
+        self.dense_predictor = voxel_predictor(config.embedding_channels)
+        self.level_indices = tuple(levels)
+        self.level_projectors = nn.ModuleList(
+            voxel_projector(config.fpn_channels, config.embedding_channels) for _ in levels
+        )
+        self.level_predictors = nn.ModuleList(voxel_predictor(config.embedding_channels) for _ in levels)
+
+    def represent(self, view: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return the global, dense and level representations of a view ``(b, 1, z, y, x)``."""
+        features, levels = self.trunk.levels(view)
+        pooled = self.global_projector(features[-1].mean(dim=(2, 3, 4)))
+        dense = self.trunk.projector(levels[0])
+        coarse = [p(levels[i]) for i, p in zip(self.level_indices, self.level_projectors, strict=True)]
+        return pooled, dense, coarse
+
+    def forward(self, view1: Tensor, view2: Tensor, overlap1: Overlap, overlap2: Overlap) -> dict[str, Tensor]:
+        """Return the global, dense and level losses and their sum (eq. 7).
+
+        Parameters
+        ----------
+        view1, view2
+            ``(b, 1, z, y, x)`` two overlapping, independently transformed crops.
+        overlap1, overlap2
+            Start and stop (z, y, x) in voxels of the common region in each view, multiples of the coarsest stride.
+        """
+        g1, d1, l1 = self.represent(view1)
+        g2, d2, l2 = self.represent(view2)
+        losses = {
+            "global": symmetric_loss(self.global_predictor(g1), g1, self.global_predictor(g2), g2),
+            "dense": self._overlap_loss(self.dense_predictor, d1, d2, view1.shape[-1], overlap1, overlap2),
+        }
+        level = torch.zeros((), device=view1.device)
+        for predictor, a, b in zip(self.level_predictors, l1, l2, strict=True):
+            level = level + self._overlap_loss(predictor, a, b, view1.shape[-1], overlap1, overlap2)
+        losses["level"] = level
+        losses["total"] = losses["global"] + losses["dense"] + losses["level"]
+        return losses
+
+    @staticmethod
+    def _overlap_loss(
+        predictor: nn.Module, a: Tensor, b: Tensor, size: int, overlap1: Overlap, overlap2: Overlap
+    ) -> Tensor:
+        stride = size // a.shape[-1]
+        za, zb = crop(a, overlap1, stride), crop(b, overlap2, stride)
+        return symmetric_loss(predictor(za), za, predictor(zb), zb)
+
+
+Overlap = tuple[tuple[int, int, int], tuple[int, int, int]]
+"""Start and stop of a region in voxels (z, y, x)."""
+
+
+def crop(x: Tensor, region: Overlap, stride: int) -> Tensor:
+    """Cut ``region`` (in voxels) out of a feature map whose cells are ``stride`` voxels wide."""
+    start, stop = region
+    window = tuple(slice(a // stride, b // stride) for a, b in zip(start, stop, strict=True))
+    return x[(slice(None), slice(None), *window)]

@@ -1,0 +1,47 @@
+"""Subtomogram network: one embedding per particle (SimSiam, thesis section 3.1)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cryosiam.networks.config import SubtomogramConfig
+from cryosiam.networks.encoder import Encoder
+
+
+def vector_projector(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return the three-layer projector whose last norm has no affine part (Chen and He 2021)."""
+    return nn.Sequential(
+        nn.Linear(in_channels, in_channels, bias=False),
+        nn.BatchNorm1d(in_channels),
+        nn.ReLU(inplace=True),
+        nn.Linear(in_channels, in_channels, bias=False),
+        nn.BatchNorm1d(in_channels),
+        nn.ReLU(inplace=True),
+        nn.Linear(in_channels, out_channels, bias=False),
+        nn.BatchNorm1d(out_channels, affine=False),
+    )
+
+
+class SubtomogramNetwork(nn.Module):
+    """Encoder, global average and projector.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    """
+
+    def __init__(self, config: SubtomogramConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.encoder)
+        self.projector = vector_projector(config.encoder.planes[-1], config.embedding_channels)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the projected representation ``(b, embedding_channels)``, not normalised."""
+        return self.projector(self.encoder(x)[-1].mean(dim=(2, 3, 4)))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return L2-normalised embeddings ``(b, embedding_channels)`` of cubes ``(b, 1, box, box, box)``."""
+        return F.normalize(self.project(x), dim=1)
