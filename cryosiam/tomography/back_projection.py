@@ -24,6 +24,8 @@ from cryosiam.geometry import volume_centre_index
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from cryosiam.domain.tomogram import Box
+
 ROLL_OFF_START: Final = 0.35
 """Frequency in cycles per pixel up to which the filter is a pure ramp."""
 ROLL_OFF_SIGMA: Final = 0.05
@@ -82,9 +84,7 @@ def _ramp(length: int, roll_off_start: float, roll_off_sigma: float) -> NDArray[
     kernel[odd] = -1.0 / (np.pi * distance[odd]) ** 2
     ramp = fft.rfft(kernel).real
     beyond = np.maximum(fft.rfftfreq(length) - roll_off_start, 0.0)
-    fall = (
-        np.exp(-0.5 * (beyond / roll_off_sigma) ** 2) if roll_off_sigma > 0 else (beyond == 0).astype(float)
-    )
+    fall = np.exp(-0.5 * (beyond / roll_off_sigma) ** 2) if roll_off_sigma > 0 else (beyond == 0).astype(float)
     return (ramp * fall).astype(np.float32)
 
 
@@ -96,8 +96,8 @@ def back_project(
 ) -> NDArray[np.float32]:
     """Smear tilt images back into a volume, with linear interpolation.
 
-    The sum over tilts is scaled by the mean tilt increment, so that with :func:`r_weight` and a full half turn
-    the volume has the density that was projected.
+    The sum over tilts is scaled by the mean tilt increment: with :func:`r_weight` and a full half turn the volume
+    has the density that was projected.
 
     Parameters
     ----------
@@ -120,38 +120,68 @@ def back_project(
     ValueError
         If the number of angles is not the number of images, or ``thickness`` is not positive.
     """
-    height = images.shape[1]
-    volume = np.empty((max(thickness, 0), height, images.shape[2]), np.float32)
-    starts = range(0, height, _SLAB_HEIGHT)
-
-    def fill(start: int) -> None:
-        rows = slice(start, start + _SLAB_HEIGHT)
-        volume[:, rows] = back_project_slab(images[:, rows], tilt_angles_deg, thickness)
-
-    with ThreadPoolExecutor(threads or available_threads()) as pool:
-        list(pool.map(fill, starts))
-    return volume
+    volume = BackProjectedVolume(images, tilt_angles_deg, thickness, threads)
+    depth, height, width = volume.shape
+    return volume.read((slice(0, depth), slice(0, height), slice(0, width)))
 
 
-def back_project_slab(
-    images: NDArray[np.floating], tilt_angles_deg: ArrayLike, thickness: int
-) -> NDArray[np.float32]:
-    """Back-project a few rows on the calling thread; see :func:`back_project` for the parameters.
+class BackProjectedVolume:
+    """A volume that is back-projected region by region, when it is read; see :func:`back_project`.
 
-    Rows are independent, so a volume may be made in slabs along y of any height.
+    It holds the images (4 bytes per pixel), never the volume, so a reader that goes through it slab by slab needs
+    memory for the images and one slab. A region has the same values whether it is read alone or with others.
+
+    Parameters
+    ----------
+    images, tilt_angles_deg, thickness, threads
+        As of :func:`back_project`.
+
+    Raises
+    ------
+    ValueError
+        If the number of angles is not the number of images, or ``thickness`` is not positive.
     """
-    angles = np.radians(np.asarray(tilt_angles_deg, np.float64).ravel())
-    if len(angles) != len(images):
-        raise ValueError(f"{len(images)} images but {len(angles)} tilt angles")
-    if thickness < 1:
-        raise ValueError(f"thickness must be at least 1 voxel, not {thickness}")
-    width = images.shape[2]
-    # y is the innermost axis here, so that the inner loop runs over contiguous memory.
-    columns = np.ascontiguousarray(images.transpose(0, 2, 1), dtype=np.float32)
-    slab = np.zeros((thickness, width, images.shape[1]), np.float32)
-    _accumulate(columns, np.cos(angles), np.sin(angles), volume_centre_index(thickness), slab)
-    slab *= np.float32(_mean_increment(angles))
-    return slab.transpose(0, 2, 1)
+
+    def __init__(
+        self,
+        images: NDArray[np.floating],
+        tilt_angles_deg: ArrayLike,
+        thickness: int,
+        threads: int | None = None,
+    ) -> None:
+        angles = np.radians(np.asarray(tilt_angles_deg, np.float64).ravel())
+        if len(angles) != len(images) or not len(images):
+            raise ValueError(f"{len(images)} images but {len(angles)} tilt angles")
+        if thickness < 1:
+            raise ValueError(f"thickness must be at least 1 voxel, not {thickness}")
+        # y is innermost, so that the kernel's inner loop runs over contiguous memory.
+        self._columns = np.ascontiguousarray(images.transpose(0, 2, 1), dtype=np.float32)
+        self._cosines, self._sines = np.cos(angles), np.sin(angles)
+        self._scale = np.float32(_mean_increment(angles))
+        self._threads = threads or available_threads()
+        self._shape = (int(thickness), int(images.shape[1]), int(images.shape[2]))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Size in voxels along z, y, x."""
+        return self._shape
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        """Back-project the voxels of ``box`` and return them as a new float32 array in C order."""
+        (z, y, x), (depth, _, width) = box, self._shape
+        region = np.empty((z.stop - z.start, y.stop - y.start, x.stop - x.start), np.float32)
+        z_offset, x_offset = z.start - volume_centre_index(depth), x.start - volume_centre_index(width)
+
+        def fill(start: int) -> None:
+            stop = min(start + _SLAB_HEIGHT, y.stop)
+            slab = np.zeros((region.shape[0], region.shape[2], stop - start), np.float32)
+            _accumulate(self._columns, start, self._cosines, self._sines, z_offset, x_offset, slab)
+            slab *= self._scale
+            region[:, start - y.start : stop - y.start] = slab.transpose(0, 2, 1)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            list(pool.map(fill, range(y.start, y.stop, _SLAB_HEIGHT)))
+        return region
 
 
 def available_threads() -> int:
@@ -169,27 +199,28 @@ def _mean_increment(angles: NDArray[np.float64]) -> float:
 @numba.njit(nogil=True, cache=True, fastmath=True)
 def _accumulate(
     columns: NDArray[np.float32],
+    first_row: int,
     cosines: NDArray[np.float64],
     sines: NDArray[np.float64],
-    centre_z: int,
+    z_offset: int,
+    x_offset: int,
     slab: NDArray[np.float32],
 ) -> None:
-    tilts, width, height = columns.shape
-    centre_x = width // 2
-    for z in range(slab.shape[0]):
-        for x in range(width):
+    """Add every tilt to ``slab`` (z, x, y), whose first voxel lies at the offsets from the volume's centre."""
+    tilts, width, _ = columns.shape
+    depth, columns_wanted, rows = slab.shape
+    for z in range(depth):
+        for x in range(columns_wanted):
             for t in range(tilts):
-                u = (x - centre_x) * cosines[t] + (z - centre_z) * sines[t] + centre_x
+                u = (x + x_offset) * cosines[t] + (z + z_offset) * sines[t] + width // 2
                 left = int(np.floor(u))
                 if left < -1 or left >= width:
                     continue
-                right_part = np.float32(u - left)
-                left_part = np.float32(1.0) - right_part
-                first = max(left, 0)
-                second = min(left + 1, width - 1)
-                if left < 0:
-                    left_part = np.float32(0.0)
-                if left + 1 > width - 1:
-                    right_part = np.float32(0.0)
-                for y in range(height):
-                    slab[z, x, y] += left_part * columns[t, first, y] + right_part * columns[t, second, y]
+                right_part = np.float32(u - left) if left + 1 < width else np.float32(0.0)
+                left_part = np.float32(1.0 - (u - left)) if left >= 0 else np.float32(0.0)
+                # Slices from zero: with an offset in the index the loop would not be vectorised.
+                left_line = columns[t, max(left, 0), first_row : first_row + rows]
+                right_line = columns[t, min(left + 1, width - 1), first_row : first_row + rows]
+                line = slab[z, x]
+                for y in range(rows):
+                    line[y] += left_part * left_line[y] + right_part * right_line[y]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryosiam.tomography.back_projection import back_project, back_project_slab, r_weight
+from cryosiam.tomography.back_projection import BackProjectedVolume, back_project, r_weight
 
 FULL_TURN_DEG = np.arange(-90.0, 90.0, 2.0)
 
@@ -40,20 +40,19 @@ def test_positive_angle_brings_positive_z_to_positive_u():
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 99),
-    height=st.integers(1, 9),
-    width=st.integers(5, 12),
-    thickness=st.integers(1, 7),
-    cut=st.integers(0, 8),
+    shape=st.tuples(st.integers(1, 7), st.integers(1, 90), st.integers(5, 12)),
+    corners=st.tuples(*[st.floats(0, 1)] * 6),
 )
-def test_slabs_do_not_change_the_result(seed, height, width, thickness, cut):
+def test_a_region_read_alone_is_the_region_of_the_whole(seed, shape, corners):
+    depth, height, width = shape
     images = np.random.default_rng(seed).normal(size=(5, height, width)).astype(np.float32)
     angles = np.linspace(-60, 60, 5)
-    whole = back_project(images, angles, thickness, threads=2)
-    cut = min(cut, height)
-    parts = [
-        back_project_slab(images[:, rows], angles, thickness) for rows in (slice(0, cut), slice(cut, None))
-    ]
-    np.testing.assert_array_equal(whole, np.concatenate(parts, axis=1))
+    whole = back_project(images, angles, depth, threads=2)
+    box = tuple(
+        slice(*sorted((round(a * n), round(b * n)))) for a, b, n in zip(corners[:3], corners[3:], shape, strict=True)
+    )
+    part = BackProjectedVolume(images, angles, depth, threads=1).read(box)
+    np.testing.assert_allclose(part, whole[box], atol=1e-5)
 
 
 def test_filter_is_linear_and_keeps_no_constant():
