@@ -1,0 +1,64 @@
+"""Subtomograms: cubes of the denoised volume, one per instance, with the neighbours faded out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from cryosiam.domain import Volume
+
+MASK_MARGIN_VOXELS: Final = 2
+"""The mask reaches this far beyond the instance, because predicted instances are a little tight."""
+
+
+def cut_crops(
+    denoised: Volume,
+    instances: NDArray[np.integer],
+    centres_zyx: NDArray[np.float64],
+    instance_ids: NDArray[np.int64],
+    box: int,
+) -> Tensor:
+    """Cut one masked cube per particle.
+
+    Parameters
+    ----------
+    denoised
+        Denoised volume, solvent 0 and protein negative, read around each particle only.
+    instances
+        ``(z, y, x)`` instance labels on the same grid; a memory map will do.
+    centres_zyx
+        ``(n, 3)`` centres in voxels.
+    instance_ids
+        ``(n,)`` label of each particle.
+    box
+        Edge of the cube in voxels.
+
+    Returns
+    -------
+    Tensor
+        ``(n, 1, box, box, box)`` float32; outside the volume and away from the instance it is 0 (solvent).
+    """
+    values = np.zeros((len(centres_zyx), box, box, box), np.float32)
+    masks = np.zeros_like(values)
+    shape = np.array(instances.shape)
+    for i, (centre, label) in enumerate(zip(centres_zyx, instance_ids, strict=True)):
+        start = np.rint(centre).astype(np.int64) - box // 2
+        low, high = np.maximum(start, 0), np.minimum(start + box, shape)
+        if (low >= high).any():
+            continue
+        source = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        target = tuple(slice(int(a - s), int(b - s)) for a, b, s in zip(low, high, start, strict=True))
+        values[i][target] = denoised.read((source[0], source[1], source[2]))
+        masks[i][target] = instances[source] == label
+    mask = torch.from_numpy(masks)[:, None]
+    width = 2 * MASK_MARGIN_VOXELS + 1
+    mask = F.max_pool3d(mask, width, stride=1, padding=MASK_MARGIN_VOXELS)
+    mask = F.avg_pool3d(mask, 3, stride=1, padding=1)
+    return torch.from_numpy(values)[:, None] * mask

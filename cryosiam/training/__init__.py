@@ -1,0 +1,1 @@
+"""Training of the shipped weights from simulated tomograms."""
