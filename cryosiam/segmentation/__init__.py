@@ -1,0 +1,15 @@
+"""Segmentation after the networks: particle instances, their scores, and the extent of the sample."""
+
+from cryosiam.segmentation.instances import InstanceConfig, InstanceMaps, separate_instances
+from cryosiam.segmentation.scoring import ScoreCalibration, fit_score_calibration
+from cryosiam.segmentation.table import FEATURE_NAMES, InstanceTable
+
+__all__ = [
+    "FEATURE_NAMES",
+    "InstanceConfig",
+    "InstanceMaps",
+    "InstanceTable",
+    "ScoreCalibration",
+    "fit_score_calibration",
+    "separate_instances",
+]
