@@ -1,0 +1,1 @@
+"""copick projects (filesystem configuration) as source and sink."""
