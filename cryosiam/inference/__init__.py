@@ -1,0 +1,1 @@
+"""Running a dense network over a tomogram of any size in bounded memory."""

@@ -1,0 +1,86 @@
+"""Resampling keeps positions in Å, ramps, and does not depend on how the volume is read."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cryosiam.domain import ArrayVolume
+from cryosiam.geometry import indices_from_positions, positions_from_indices
+from cryosiam.inference.resampling import NearestVolume, ResampledVolume, on_grid, resampled_size
+
+RATIOS = [0.5, 0.731, 1.05, 4 / 3, 1.5, 2.0, 2.37, 3.0]
+
+
+def whole(shape: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+    z, y, x = (slice(0, size) for size in shape)
+    return z, y, x
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_a_linear_ramp_stays_the_same_ramp(ratio: float) -> None:
+    z, y, x = np.meshgrid(*(np.arange(size) for size in (20, 25, 31)), indexing="ij")
+    source = ArrayVolume((2.0 * x - 3.0 * y + 5.0 * z + 7.0).astype(np.float32))
+    target = ResampledVolume(source, 10.0, 10.0 * ratio)
+    z, y, x = np.meshgrid(*(np.arange(size) * ratio for size in target.shape), indexing="ij")
+    np.testing.assert_allclose(target.read(whole(target.shape)), 2 * x - 3 * y + 5 * z + 7, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_a_bead_stays_where_it_is(ratio: float) -> None:
+    position = np.array([[203.7, 171.2, 188.9]])
+    grids = np.meshgrid(*[np.arange(41)] * 3, indexing="ij")
+    distance2 = sum((g - c) ** 2 for g, c in zip(grids, indices_from_positions(position, 10.0)[0], strict=True))
+    source = ArrayVolume(np.exp(-distance2 / (2 * 3.0**2)).astype(np.float32))
+    target = ResampledVolume(source, 10.0, 10.0 * ratio)
+    bead = target.read(whole(target.shape)).astype(np.float64)
+    centre = [(g * bead).sum() / bead.sum() for g in np.meshgrid(*map(np.arange, bead.shape), indexing="ij")]
+    error = (positions_from_indices([centre], 10.0 * ratio) - position) / (10.0 * max(ratio, 1.0))
+    assert np.abs(error).max() < 0.05
+
+
+def test_shrinking_does_not_alias() -> None:
+    stripes = np.zeros((4, 4, 400), np.float32)
+    stripes[..., ::2] = 1.0
+    shrunk = ResampledVolume(ArrayVolume(stripes), 5.0, 15.0)
+    assert np.ptp(shrunk.read(whole(shrunk.shape))[..., 3:-3]) < 0.2
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data(), ratio=st.floats(0.3, 3.5), nearest=st.booleans())
+def test_any_box_equals_the_same_part_of_the_whole(data: st.DataObject, ratio: float, nearest: bool) -> None:
+    shape = data.draw(st.tuples(*[st.integers(1, 14)] * 3))
+    source = ArrayVolume(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    sizes = [resampled_size(size, 10.0, 10.0 * ratio) for size in shape]
+    volume: NearestVolume | ResampledVolume = ResampledVolume(source, 10.0, 10.0 * ratio)
+    if nearest:
+        volume = NearestVolume(source, 10.0, 10.0 * ratio, (sizes[0], sizes[1], sizes[2]))
+    everything = volume.read(whole(volume.shape))
+    assert everything.shape == volume.shape
+    starts = [data.draw(st.integers(0, size - 1)) for size in volume.shape]
+    z, y, x = (slice(a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, volume.shape, strict=True))
+    part = volume.read((z, y, x))
+    np.testing.assert_array_equal(part, everything[z, y, x])
+    assert part.flags.c_contiguous
+
+
+def test_labels_come_back_onto_the_input_grid() -> None:
+    labels = np.random.default_rng(5).integers(0, 9, (6, 7, 8)).astype(np.uint32)
+    fine = NearestVolume(ArrayVolume(labels), 10.0, 5.0, (12, 14, 16))
+    read = fine.read(whole(fine.shape))
+    np.testing.assert_array_equal(read[::2, ::2, ::2], labels)
+    assert set(np.unique(read)) <= set(np.unique(labels))
+
+
+def test_a_wanted_shape_beyond_the_source_repeats_its_edge() -> None:
+    source = ArrayVolume(np.arange(4, dtype=np.float32)[:, None, None] * np.ones((1, 4, 4), np.float32))
+    volume = ResampledVolume(source, 10.0, 5.0, (8, 8, 8))
+    np.testing.assert_allclose(volume.read(whole((8, 8, 8)))[:, 3, 3], [0, 0.5, 1, 1.5, 2, 2.5, 3, 3], atol=1e-6)
+
+
+def test_nearly_the_same_voxel_size_is_left_alone() -> None:
+    source = ArrayVolume(np.zeros((3, 3, 3), np.float32))
+    assert on_grid(source, 10.12, 10.0) == (source, 10.12)
+    resampled, voxel_size = on_grid(source, 13.48, 10.0)
+    assert isinstance(resampled, ResampledVolume)
+    assert voxel_size == 10.0
