@@ -69,6 +69,8 @@ class TiltSeries:
         Geometry of each image, in the order of ``images``.
     exposures_e_per_a2
         ``(n,)`` accumulated dose before each image in electrons per Å², where known.
+    defocus_um
+        ``(n,)`` defocus of each image in µm, positive for underfocus, where known.
     """
 
     run: str
@@ -76,3 +78,4 @@ class TiltSeries:
     pixel_size_angstrom: float
     alignment: TiltAlignment
     exposures_e_per_a2: NDArray[np.float64] | None = None
+    defocus_um: NDArray[np.float64] | None = None

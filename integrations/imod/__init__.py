@@ -1,0 +1,1 @@
+"""IMOD: tilt angle files and alignment transforms."""

@@ -1,0 +1,1 @@
+"""Warp and M: tilt-series metadata."""
