@@ -39,6 +39,9 @@ class SimulationConfig:
         Correct the sign of the CTF before reconstruction, as most public tomograms are.
     voltage_kv, spherical_aberration_mm, amplitude_contrast
         Microscope.
+    image_blur_voxels
+        Standard deviation of the Gaussian that blurs images, signal and noise, as interpolation during
+        alignment and binning does.
     alignment_error_angstrom
         Standard deviation of the residual shift of each tilt along x and y.
     """
@@ -70,6 +73,7 @@ class SimulationConfig:
     spherical_aberration_mm: float = 2.7
     amplitude_contrast: float = 0.07
     alignment_error_angstrom: float = 4.0
+    image_blur_voxels: float = 0.25
 
     def __post_init__(self) -> None:
         if min(self.shape_zyx) < 8 or self.voxel_size_angstrom <= 0:
@@ -132,10 +136,11 @@ def draw_config(
         tilt_max_deg=tilt_max,
         tilt_step_deg=step,
         dose_per_tilt=float(rng.uniform(80, 140) / tilts),
-        dose_factor=float(np.exp(rng.uniform(np.log(0.3), np.log(2.0)))),
+        dose_factor=float(np.exp(rng.uniform(np.log(0.3), np.log(4.0)))),
         contrast_factor=float(rng.uniform(0.35, 0.7)),
         defocus_um=float(rng.uniform(2.0, 5.0)),
         phase_flip=bool(rng.random() < 0.5),
         amplitude_contrast=float(rng.uniform(0.07, 0.1)),
         alignment_error_angstrom=float(rng.uniform(0, 8)),
+        image_blur_voxels=float(rng.uniform(0, 0.45)),
     )

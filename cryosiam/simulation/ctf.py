@@ -56,14 +56,16 @@ def ctf_1d(
     k2 = np.asarray(frequencies_per_angstrom, np.float64) ** 2
     defocus, aberration = defocus_um * 1e4, spherical_aberration_mm * 1e7
     gamma = np.pi * wavelength * k2 * (defocus - 0.5 * aberration * wavelength**2 * k2)
-    return np.sin(gamma + np.arcsin(amplitude_contrast))
+    transfer: NDArray[np.float64] = np.sin(gamma + np.arcsin(amplitude_contrast))
+    return transfer
 
 
 def frequency_grid(shape_yx: tuple[int, int], pixel_size_angstrom: float) -> NDArray[np.float64]:
-    """Return \\|k\\| in 1/Å on the grid of ``numpy.fft.rfft2``: ``(y, x // 2 + 1)``."""
+    """Return spatial frequencies in 1/Å on the grid of ``numpy.fft.rfft2``: ``(y, x // 2 + 1)``."""
     ky = np.fft.fftfreq(shape_yx[0], pixel_size_angstrom)
     kx = np.fft.rfftfreq(shape_yx[1], pixel_size_angstrom)
-    return np.hypot(ky[:, None], kx[None, :])
+    frequency: NDArray[np.float64] = np.hypot(ky[:, None], kx[None, :])
+    return frequency
 
 
 def ctf_2d(

@@ -50,45 +50,24 @@ def tilt_series_of(
         voxels, protein negative; wider than the volume, whose mirror image goes on beyond its faces.
     """
     tilts = config.tilt_angles_deg
-    width = fft.next_fast_len(potential.shape[2] + 2 * _MARGIN_VOXELS, real=True)
-    width += width % 2
-    images = project(potential, tilts, image_width=width, mirror=True)
     pixel = config.voxel_size_angstrom
+    width = fft.next_fast_len(potential.shape[2] + 2 * _MARGIN_VOXELS, real=True)
+    images = project(potential, tilts, image_width=width, mirror=True)
     shape = (images.shape[1], width)
     frequency = frequency_grid(shape, pixel)
+    ky, kx = np.fft.fftfreq(shape[0], pixel)[:, None], np.fft.rfftfreq(width, pixel)[None, :]
     half_signal_dose = 0.245 * np.maximum(frequency, 1e-3) ** -1.665 + 2.81
-    ky, kx = np.fft.fftfreq(shape[0], pixel)[:, None], np.fft.rfftfreq(shape[1], pixel)[None, :]
-    # Phase in radians of one voxel of protein, twice: the images' unit.
-    unit = 2 * interaction_constant(config.voltage_kv) * PROTEIN_CONTRAST_VOLT * pixel * config.contrast_factor
-    accumulated = _accumulated_dose(tilts, config.dose_per_tilt)
-    for image, tilt, dose in zip(images, tilts, accumulated, strict=True):
-        transfer = ctf_2d(
-            shape,
-            pixel,
-            defocus_um=config.defocus_um + config.defocus_spread_um * rng.standard_normal(),
-            voltage_kv=config.voltage_kv,
-            spherical_aberration_mm=config.spherical_aberration_mm,
-            amplitude_contrast=config.amplitude_contrast,
-        )
-        damage = np.exp(-dose / (2 * half_signal_dose))
+    # What processing does to signal and noise alike: blur, and the sign of the nominal CTF.
+    processing = np.exp(-2 * (np.pi * config.image_blur_voxels * pixel * frequency) ** 2)
+    if config.phase_flip:
+        processing *= np.where(_transfer(config, shape, config.defocus_um) < 0, -1, 1)
+    for image, tilt, dose in zip(images, tilts, _dose_at_exposure(config), strict=True):
+        defocus = config.defocus_um + config.defocus_spread_um * rng.standard_normal()
         shift_x, shift_y = config.alignment_error_angstrom * rng.standard_normal(2)
-        phase = np.exp(-2j * np.pi * (kx * shift_x + ky * shift_y))
-        signal = fft.irfft2(fft.rfft2(image) * (-transfer * damage * phase), s=shape)
-        path = config.thickness_angstrom / np.cos(np.deg2rad(tilt))
-        electrons = config.dose_per_tilt * pixel**2 * QUANTUM_EFFICIENCY * config.dose_factor
-        noise = 1 / (unit * np.sqrt(electrons * np.exp(-path / MEAN_FREE_PATH_ANGSTROM)))
-        recorded = signal + noise * rng.standard_normal(shape, np.float32)
-        if config.phase_flip:
-            nominal = ctf_2d(
-                shape,
-                pixel,
-                defocus_um=config.defocus_um,
-                voltage_kv=config.voltage_kv,
-                spherical_aberration_mm=config.spherical_aberration_mm,
-                amplitude_contrast=config.amplitude_contrast,
-            )
-            recorded = fft.irfft2(fft.rfft2(recorded) * np.where(nominal < 0, -1, 1), s=shape)
-        image[:] = recorded
+        seen = _transfer(config, shape, defocus) * np.exp(-dose / (2 * half_signal_dose))
+        shifted = seen * np.exp(-2j * np.pi * (kx * shift_x + ky * shift_y))
+        noise = fft.rfft2(rng.standard_normal(shape, np.float32)) * _noise_level(config, float(tilt))
+        image[:] = fft.irfft2((noise - fft.rfft2(image) * shifted) * processing, s=shape)
     return images
 
 
@@ -100,9 +79,30 @@ def reconstruct(images: NDArray[np.float32], config: SimulationConfig) -> NDArra
     return np.ascontiguousarray(wide[:, :, first : first + width])
 
 
-def _accumulated_dose(tilts: NDArray[np.float64], dose_per_tilt: float) -> NDArray[np.float64]:
-    """Return the dose before and half-way through each image of a dose-symmetric scheme."""
-    order = np.argsort(np.abs(tilts), kind="stable")
+def _transfer(config: SimulationConfig, shape_yx: tuple[int, int], defocus_um: float) -> NDArray[np.float64]:
+    return ctf_2d(
+        shape_yx,
+        config.voxel_size_angstrom,
+        defocus_um=defocus_um,
+        voltage_kv=config.voltage_kv,
+        spherical_aberration_mm=config.spherical_aberration_mm,
+        amplitude_contrast=config.amplitude_contrast,
+    )
+
+
+def _noise_level(config: SimulationConfig, tilt_deg: float) -> float:
+    """Return the counting noise of a pixel, in units of the image of one voxel of protein."""
+    pixel = config.voxel_size_angstrom
+    path = config.thickness_angstrom / np.cos(np.deg2rad(tilt_deg))
+    exposed = config.dose_per_tilt * config.dose_factor * pixel**2 * QUANTUM_EFFICIENCY
+    electrons = exposed * np.exp(-path / MEAN_FREE_PATH_ANGSTROM)
+    phase = interaction_constant(config.voltage_kv) * PROTEIN_CONTRAST_VOLT * pixel
+    return float(1 / (2 * phase * config.contrast_factor * np.sqrt(electrons)))
+
+
+def _dose_at_exposure(config: SimulationConfig) -> NDArray[np.float64]:
+    """Return the dose that the specimen has had half-way through each image of a dose-symmetric scheme."""
+    tilts = config.tilt_angles_deg
     dose = np.empty(len(tilts))
-    dose[order] = (np.arange(len(tilts)) + 0.5) * dose_per_tilt
+    dose[np.argsort(np.abs(tilts), kind="stable")] = (np.arange(len(tilts)) + 0.5) * config.dose_per_tilt
     return dose

@@ -21,15 +21,18 @@ NUCLEIC_RADIUS_ANGSTROM: Final = 12.0
 _BLOB_REACH = 3.2
 
 
-def membrane_profile(distance_angstrom: NDArray[np.floating]) -> NDArray[np.float32]:
+def membrane_profile(distance_angstrom: NDArray[np.floating], blur_angstrom: float = 0.0) -> NDArray[np.float32]:
     """Return the density of a lipid bilayer (bulk protein = 1) at distances from its middle.
 
-    Head groups are denser than protein, tails lighter, their ends lighter still.
+    Head groups are denser than protein, tails lighter, their ends lighter still; ``blur_angstrom`` is the
+    standard deviation of a Gaussian that limits the profile to the voxel size.
     """
     d = np.abs(distance_angstrom)
-    heads = np.exp(-0.5 * ((d - LEAFLET_DISTANCE_ANGSTROM) / 6.5) ** 2)
-    tails = 0.3 * np.exp(-0.5 * ((d - 9.0) / 6.0) ** 2)
-    return (1.15 * heads + tails).astype(np.float32)
+    profile = np.zeros(d.shape, np.float32)
+    for height, middle, width in ((1.15, LEAFLET_DISTANCE_ANGSTROM, 6.5), (0.3, 9.0, 6.0)):
+        wide = float(np.hypot(width, blur_angstrom))
+        profile += height * width / wide * np.exp(-0.5 * ((d - middle) / wide) ** 2)
+    return profile
 
 
 def smooth_noise(shape: tuple[int, ...], scale_voxels: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -53,12 +56,13 @@ def add_membrane(
     semantic: NDArray[np.uint8],
     corner: tuple[int, int, int],
     distance_angstrom: NDArray[np.float32],
+    blur_angstrom: float,
     class_index: int,
 ) -> None:
     """Draw a bilayer where ``distance_angstrom`` (a box of the volume at ``corner``) is small."""
     box = tuple(slice(c, c + n) for c, n in zip(corner, distance_angstrom.shape, strict=True))
     inside = (np.abs(distance_angstrom) < MEMBRANE_HALF_THICKNESS_ANGSTROM) & (semantic[box] == 0)
-    density[box] += np.where(inside, membrane_profile(distance_angstrom), 0)
+    density[box] += np.where(inside, membrane_profile(distance_angstrom, blur_angstrom), 0)
     semantic[box][inside] = class_index
 
 
@@ -158,7 +162,9 @@ def actin_subunits(path: NDArray[np.float64], step_angstrom: float) -> NDArray[n
     heights = np.arange(0.0, (len(path) - 1) * step_angstrom, 27.5)
     index = np.rint(heights / step_angstrom).astype(int)
     angle = np.deg2rad(-166.7) * np.arange(len(heights))
-    return path[index] + 17.0 * (np.cos(angle)[:, None] * normals[index] + np.sin(angle)[:, None] * binormals[index])
+    outwards = np.cos(angle)[:, None] * normals[index] + np.sin(angle)[:, None] * binormals[index]
+    centres: NDArray[np.float64] = path[index] + 17.0 * outwards
+    return centres
 
 
 @njit(cache=True)

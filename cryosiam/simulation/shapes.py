@@ -101,11 +101,12 @@ def _three_lobe(x: Field, y: Field, z: Field) -> Field:
 
 def _ring_stack(x: Field, y: Field, z: Field) -> Field:
     radius = np.sqrt(x**2 + y**2)
-    body = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape))
+    body: Field = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape))
     for height, ring in ((-48, 52), (0, 62), (42, 46)):
         body = np.maximum(body, ((radius - ring + 4) ** 2 + (z - height) ** 2 < 21**2).astype(np.float64))
     posts = (np.abs(radius - 48) < 10) & (np.cos(6 * np.arctan2(y, x)) > 0.3) & (z > -48) & (z < 42)
-    return np.maximum(body, posts.astype(np.float64))
+    stack: Field = np.maximum(body, posts.astype(np.float64))
+    return stack
 
 
 def _ellipsoid(x: Field, y: Field, z: Field) -> Field:

@@ -23,6 +23,7 @@ SMOOTHING_VOXELS: Final = 0.5
 
 
 _PORE_VOXELS: Final = 2
+_MAP_CEILING: Final = 1.3
 
 
 @dataclass(frozen=True)
@@ -163,4 +164,4 @@ def species_from_map(
         values = ndimage.zoom(values, zoom, order=3)
     body = values > 0.2 * np.percentile(values[values > 0.05 * values.max()], 95)
     dense = float(np.percentile(values[body], 95))
-    return species_from_density(name, np.clip(values / dense * bulk_density, 0, None), voxel_size_angstrom)
+    return species_from_density(name, np.clip(values / dense, 0, _MAP_CEILING) * bulk_density, voxel_size_angstrom)

@@ -11,6 +11,7 @@ from cryosiam.domain import SEMANTIC_CLASSES, Picks
 from cryosiam.geometry import indices_from_positions, positions_from_indices
 from cryosiam.simulation import scaffold
 from cryosiam.simulation.packing import pack
+from cryosiam.simulation.species import SMOOTHING_VOXELS
 from cryosiam.simulation.structures import ICE_POTENTIAL_VOLT, PROTEIN_CONTRAST_VOLT
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def build_specimen(config: SimulationConfig, species: Sequence[Species], seed: i
     sample, surface = _slab(config, rng)
     density = np.zeros(config.shape_zyx, np.float32)
     semantic = np.zeros(config.shape_zyx, np.uint8)
-    _add_membranes(density, semantic, sample, config, rng)
+    _add_membranes(density, semantic, config, rng)
     _add_filaments(density, semantic, sample, config, rng)
     semantic[~sample] = 0
     density *= sample
@@ -130,14 +131,14 @@ def _background(config: SimulationConfig, sample: NDArray[np.bool_], rng: np.ran
 def _add_membranes(
     density: NDArray[np.float32],
     semantic: NDArray[np.uint8],
-    sample: NDArray[np.bool_],
     config: SimulationConfig,
     rng: np.random.Generator,
 ) -> None:
     shape, voxel = config.shape_zyx, config.voxel_size_angstrom
+    blur = SMOOTHING_VOXELS * voxel
     for _ in range(config.membrane_sheets):
         distance = scaffold.sheet_distance(shape, voxel, rng)
-        scaffold.add_membrane(density, semantic, (0, 0, 0), distance, _CLASS["membrane"])
+        scaffold.add_membrane(density, semantic, (0, 0, 0), distance, blur, _CLASS["membrane"])
     largest = max(200.0, 0.42 * config.thickness_angstrom)
     for _ in range(config.vesicles):
         radii = rng.uniform(180, largest) * rng.uniform(0.85, 1.15, 3) / voxel
@@ -146,7 +147,7 @@ def _add_membranes(
         corner, distance = scaffold.vesicle_distance(shape, centre, radii, rng)
         box = tuple(slice(c, c + n) for c, n in zip(corner, distance.shape, strict=True))
         if distance.size and not (semantic[box] > 0)[distance < 5].any():
-            scaffold.add_membrane(density, semantic, corner, distance * voxel, _CLASS["membrane"])
+            scaffold.add_membrane(density, semantic, corner, distance * voxel, blur, _CLASS["membrane"])
 
 
 def _add_filaments(
@@ -173,7 +174,7 @@ def _add_filaments(
             if path is None:
                 continue
             centres = path if subunits_of is None else subunits_of(path, _PATH_STEP_ANGSTROM)
-            smoothed = float(np.hypot(sigma, 0.4 * voxel))
+            smoothed = float(np.hypot(sigma, SMOOTHING_VOXELS * voxel))
             amplitude = volume_a3 / ((2 * np.pi) ** 1.5 * smoothed**3)
             scaffold.add_blobs(density, indices_from_positions(centres, voxel), smoothed / voxel, amplitude)
             reach = max(radius / voxel, 1.0)
