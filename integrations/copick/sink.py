@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from cryosiam.domain import SEMANTIC_CLASSES
 from cryosiam.errors import InputError, ProductExistsError, StorageError
 from cryosiam.integrations.copick.config import PickableObject, check_name
-from cryosiam.integrations.copick.objects import ensure_objects, refuse_missing
+from cryosiam.integrations.copick.objects import ensure_objects, missing_objects, refuse_missing
 from cryosiam.integrations.copick.ome import ATTRIBUTE
 from cryosiam.integrations.copick.picks_file import write_picks_file
 from cryosiam.integrations.copick.project import CopickProject
-from cryosiam.integrations.copick.zarr_writer import largest_label, relabelled, write_volume
+from cryosiam.integrations.copick.zarr_writer import write_volume
 from cryosiam.integrations.locks import held
 from cryosiam.integrations.run_names import check_run_name
+from cryosiam.integrations.volumes import RelabelledVolume, largest_label
 from cryosiam.pipeline.storage import storage_errors
 from cryosiam.ports import Capabilities, ProductKey
 
@@ -98,12 +100,14 @@ class CopickSink:
     def check(self, runs: Sequence[str], key: ProductKey) -> None:
         """Find out before the work whether the products can be written.
 
+        Products already there are no error here, because an interrupted command goes on among its own products; ask
+        `existing`.
+
         Raises
         ------
         InputError
-            If a user, session, run or object has a name that copick cannot store.
-        ProductExistsError
-            If a run has products under ``key`` and overwriting was not asked for.
+            If a user, session, run or object has a name that copick cannot store, or the project lacks an object and
+            none may be added.
         StorageError
             If the overlay cannot be written.
         """
@@ -113,10 +117,12 @@ class CopickSink:
             check_name(name, "object name")
         for run in runs:
             check_run_name(run, str(self.config_path))
-            there = self.existing(run, key)
-            if there and not self.overwrite:
-                raise self._exists(f"run '{run}' has products of {key.user_id}/{key.session_id} ({there[0]})")
-        _probe(self._overlay)
+        needed = [self._object(name) for name in SEMANTIC_CLASSES[1:]]
+        if not self._add_objects:
+            refuse_missing(self.config_path, needed)
+        elif missing_objects(self.config_path, needed):
+            _probe(self.config_path.resolve().parent, "the folder of the project file")
+        _probe(self._overlay, "overlay_root")
 
     def write_tomogram(self, tomogram: Tomogram, key: ProductKey) -> str:
         """Write a tomogram with what is known of its acquisition; return its path.
@@ -164,7 +170,7 @@ class CopickSink:
         facts = {**_maker_facts(key), **_origin(tomogram), "labels": {by_name[n]: n for n in wanted.values()}}
         write_volume(
             path,
-            relabelled(labels, new_labels),
+            RelabelledVolume(labels, new_labels),
             tomogram.voxel_size_angstrom,
             1,
             np.min_scalar_type(largest),
@@ -279,16 +285,16 @@ class CopickSink:
                     meta.write_text("meta", encoding="utf-8")
 
 
-def _probe(folder: Path) -> None:
-    """Try to write into the overlay; permissions alone do not tell of read-only mounts."""
+def _probe(folder: Path, what: str) -> None:
+    """Try to write into a folder; permissions alone do not tell of read-only mounts."""
     probe = folder / ".cryosiam-write-test"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"1")
     except OSError as error:
         raise StorageError(
-            f"overlay_root {folder} cannot be written ({error.strerror}); "
-            "use a copy of the project or another overlay_root"
+            f"{what} {folder} cannot be written ({error.strerror}); "
+            "use a copy of the project in a folder you may write to"
         ) from error
     finally:
         probe.unlink(missing_ok=True)

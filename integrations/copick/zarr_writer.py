@@ -9,18 +9,16 @@ import numpy as np
 
 from cryosiam.integrations.copick.folders import whole_folder
 from cryosiam.integrations.copick.ome import ATTRIBUTE
+from cryosiam.integrations.volumes import BLOCK, boxes
 from cryosiam.pipeline.storage import storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
 
-    from cryosiam.domain.tomogram import Box, Volume
-
-CHUNK = 256
-"""Edge of a chunk, as in copick and on the data portal."""
+    from cryosiam.domain.tomogram import Volume
 
 
 def write_volume(
@@ -28,7 +26,7 @@ def write_volume(
 ) -> None:
     """Write a volume and its pyramid of 2-fold means, whole or not at all.
 
-    One block of ``CHUNK`` cubed voxels is in memory at a time. Where a size is odd, the last voxel of the next level is
+    One block of 256 cubed voxels is in memory at a time. Where a size is odd, the last voxel of the next level is
     the mean of the voxels there are.
 
     Parameters
@@ -53,13 +51,13 @@ def write_volume(
     """
     with storage_errors("cannot write"), whole_folder(path) as folder:
         arrays = _create(folder, volume.shape, voxel_size_angstrom, levels, np.dtype(dtype), facts)
-        for start in _block_starts(volume.shape):
-            block = _stored(volume.read(_box(start, volume.shape)), arrays[0].dtype)
+        for box in boxes(volume.shape):
+            block = volume.read(box).astype(dtype, copy=False)
             for level, array in enumerate(arrays):
                 if level:
                     block = halved(block)
-                corner = [first >> level for first in start]
-                region = tuple(slice(c, c + n) for c, n in zip(corner, block.shape, strict=True))
+                corner = [side.start >> level for side in box]
+                region = tuple(slice(first, first + size) for first, size in zip(corner, block.shape, strict=True))
                 with _real_errors():
                     array[region] = block
 
@@ -71,56 +69,6 @@ def halved(block: NDArray[Any]) -> NDArray[Any]:
     z, y, x = (size // 2 for size in padded.shape)
     means: NDArray[Any] = padded.reshape(z, 2, y, 2, x, 2).mean(axis=(1, 3, 5), dtype=np.float64)
     return means.astype(block.dtype)
-
-
-def largest_label(labels: Volume) -> int:
-    """Return the largest label of a volume, read block by block.
-
-    Raises
-    ------
-    ValueError
-        If a label is negative, no whole number, or too large to be exact in float32.
-    """
-    largest = 0
-    for start in _block_starts(labels.shape):
-        block = labels.read(_box(start, labels.shape))
-        if (block < 0).any() or (block != np.floor(block)).any() or block.max(initial=0) >= 2**24:
-            raise ValueError("labels must be whole numbers from 0 to 16777215")
-        largest = max(largest, int(block.max(initial=0)))
-    return largest
-
-
-def relabelled(labels: Volume, new_labels: dict[int, int]) -> Volume:
-    """Return a view of ``labels`` with every value replaced by ``new_labels[value]``; 0 stays 0."""
-    return _Mapped(labels, _lookup(new_labels))
-
-
-class _Mapped:
-    def __init__(self, labels: Volume, function: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
-        self._labels = labels
-        self._function = function
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self._labels.shape
-
-    def read(self, box: Box) -> NDArray[np.float32]:
-        return self._function(self._labels.read(box))
-
-
-def _lookup(new_labels: dict[int, int]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    table = np.full(max(new_labels, default=0) + 1, -1, dtype=np.int64)
-    table[0] = 0
-    for old, new in new_labels.items():
-        table[old] = new
-
-    def replace(block: NDArray[np.float32]) -> NDArray[np.float32]:
-        values = block.astype(np.int64)
-        if values.size and (values.min() < 0 or values.max() >= len(table) or (table[values] < 0).any()):
-            raise ValueError(f"a label is not among those that have a name: {sorted(new_labels)}")
-        return table[values].astype(np.float32)
-
-    return replace
 
 
 def _create(
@@ -142,7 +90,7 @@ def _create(
             group.create_dataset(
                 str(level),
                 shape=tuple(-(-size // 2**level) for size in shape),
-                chunks=(CHUNK, CHUNK, CHUNK),
+                chunks=(BLOCK, BLOCK, BLOCK),
                 dtype=dtype,
                 fill_value=0,
                 dimension_separator="/",
@@ -165,22 +113,6 @@ def _multiscale(voxel_size: float, levels: int) -> dict[str, Any]:
         "name": "/",
         "version": "0.4",
     }
-
-
-def _stored(block: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    return block if dtype == block.dtype else block.astype(dtype)
-
-
-def _block_starts(shape: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:
-    for z in range(0, shape[0], CHUNK):
-        for y in range(0, shape[1], CHUNK):
-            for x in range(0, shape[2], CHUNK):
-                yield z, y, x
-
-
-def _box(start: tuple[int, int, int], shape: tuple[int, int, int]) -> Box:
-    z, y, x = (slice(first, min(first + CHUNK, size)) for first, size in zip(start, shape, strict=True))
-    return z, y, x
 
 
 @contextmanager

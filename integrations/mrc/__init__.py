@@ -1,0 +1,1 @@
+"""MRC and REC files as source and sink."""
