@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score
+
+from cryosiam.errors import InputError, WeightsError
+from cryosiam.identification import (
+    UNKNOWN,
+    Classifier,
+    cluster_embeddings,
+    fit_classifier,
+    prototype_classifier,
+    unit_vectors,
+)
+
+NAMES = ("apo", "ribosome", "vlp")
+
+
+def embeddings(n: int, seed: int, spread: float = 0.3) -> tuple[NDArray[np.float32], list[str]]:
+    centres = np.random.default_rng(99).normal(size=(3, 32))
+    rng = np.random.default_rng(seed)
+    member = rng.integers(0, 3, n)
+    vectors = centres[member] + spread * rng.normal(size=(n, 32))
+    return unit_vectors(vectors), [NAMES[m] for m in member]
+
+
+def test_fit_names_unseen_embeddings() -> None:
+    model = fit_classifier(*embeddings(300, 0))
+    vectors, names = embeddings(200, 1)
+    result = model.classify(vectors)
+    known = [a == b for a, b in zip(result.names, names, strict=True) if a != UNKNOWN]
+    assert np.mean(known) > 0.97
+    assert len(known) > 170
+    assert result.probabilities.sum(axis=1) == pytest.approx(np.ones(200))
+
+
+def test_vector_between_classes_is_unknown() -> None:
+    model = prototype_classifier(*embeddings(60, 0), threshold=0.8)
+    middle = model.weight[0] + model.weight[1]
+    result = model.classify(middle[None])
+    assert result.names == (UNKNOWN,)
+    assert result.confidence[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_restricting_objects_does_not_rename_the_others() -> None:
+    model = fit_classifier(*embeddings(300, 0)).with_threshold(0.5)
+    vectors, names = embeddings(100, 2)
+    restricted = model.classify(vectors, objects=["ribosome"])
+    free = model.classify(vectors)
+    expected = [name if name == "ribosome" else UNKNOWN for name in free.names]
+    assert list(restricted.names) == expected
+    assert "ribosome" in names
+
+
+def test_objects_may_name_unknown_particles_alone() -> None:
+    model = prototype_classifier(*embeddings(60, 0))
+    assert set(model.classify(embeddings(5, 3)[0], objects=[UNKNOWN]).names) == {UNKNOWN}
+
+
+def test_unknown_object_names_are_refused() -> None:
+    model = prototype_classifier(*embeddings(60, 0))
+    with pytest.raises(InputError, match=r"proteasome.*apo, ribosome, vlp"):
+        model.classify(np.zeros((0, 32)), objects=["proteasome"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0.1, 50))
+def test_length_of_embeddings_does_not_matter(seed: int, factor: float) -> None:
+    model = prototype_classifier(*embeddings(60, 0))
+    vectors = np.random.default_rng(seed).normal(size=(7, 32))
+    assert model.probabilities(vectors * factor) == pytest.approx(model.probabilities(vectors), abs=1e-4)
+
+
+def test_two_classes_agree_with_scikit_learn() -> None:
+    vectors, names = embeddings(120, 0)
+    two = np.array([name != "vlp" for name in names])
+    kept = [name for name in names if name != "vlp"]
+    model = fit_classifier(vectors[two], kept, penalty=1.0)
+    reference = LogisticRegression(C=1.0).fit(vectors[two], kept)
+    assert model.class_names == tuple(reference.classes_)
+    assert model.probabilities(vectors) == pytest.approx(reference.predict_proba(vectors), abs=1e-4)
+
+
+def test_arrays_round_trip() -> None:
+    model = fit_classifier(*embeddings(100, 0))
+    again = Classifier.from_arrays(model.to_arrays(), model.class_names)
+    vectors, _ = embeddings(20, 1)
+    assert again.probabilities(vectors) == pytest.approx(model.probabilities(vectors))
+    assert again.threshold == pytest.approx(model.threshold)
+    assert all(array.dtype == np.float32 for array in model.to_arrays().values())
+
+
+def test_weights_that_do_not_fit_are_refused() -> None:
+    arrays = prototype_classifier(*embeddings(60, 0)).to_arrays()
+    with pytest.raises(WeightsError, match="belong together"):
+        Classifier.from_arrays(arrays, ["one", "two"])
+    with pytest.raises(WeightsError, match="bias"):
+        Classifier.from_arrays({k: v for k, v in arrays.items() if k != "bias"}, NAMES)
+    with pytest.raises(WeightsError, match="16 dimensions"):
+        Classifier.from_arrays(arrays, NAMES).classify(np.ones((2, 16)))
+
+
+def test_no_embeddings_give_no_names() -> None:
+    result = prototype_classifier(*embeddings(60, 0)).classify(np.zeros((0, 32), np.float32))
+    assert result.names == ()
+
+
+def test_fit_needs_two_classes() -> None:
+    vectors, _ = embeddings(10, 0)
+    with pytest.raises(ValueError, match="two classes"):
+        fit_classifier(vectors, ["apo"] * 10)
+
+
+def test_clusters_find_the_classes_and_repeat() -> None:
+    vectors, names = embeddings(150, 4)
+    labels = cluster_embeddings(vectors, 3, seed=1)
+    assert adjusted_rand_score(names, labels) > 0.95
+    assert np.array_equal(labels, cluster_embeddings(vectors, 3, seed=1))
+    assert (np.diff(np.bincount(labels)) <= 0).all()
+
+
+def test_more_clusters_than_particles_is_one_sentence() -> None:
+    with pytest.raises(InputError, match="3 different particles into 8 clusters"):
+        cluster_embeddings(np.eye(3), 8)
