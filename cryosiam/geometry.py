@@ -7,6 +7,7 @@ position 0 is the centre of the first voxel. No other module adds or subtracts h
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,8 +96,13 @@ def positions_from_relion5_centered(
 
 
 def relion_euler_deg(rotations: ArrayLike) -> NDArray[np.float64]:
-    """Turn object -> tomogram rotation matrices (``(n, 3, 3)``) into RELION rot, tilt, psi (``(n, 3)`` degrees)."""
-    return Rotation.from_matrix(np.asarray(rotations, np.float64)).inv().as_euler("ZYZ", degrees=True)
+    """Turn object -> tomogram rotation matrices (``(n, 3, 3)``) into RELION rot, tilt, psi (``(n, 3)`` degrees).
+
+    At tilt 0 and 180 only the sum of rot and psi matters; psi is 0 there.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Gimbal lock", category=UserWarning)
+        return Rotation.from_matrix(np.asarray(rotations, np.float64)).inv().as_euler("ZYZ", degrees=True)
 
 
 def rotations_from_relion_euler(angles_deg: ArrayLike) -> NDArray[np.float64]:
