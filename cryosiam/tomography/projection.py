@@ -6,7 +6,7 @@ the image's centre pixel ``width // 2``, a point lands at ``u = x cos(t) + z sin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numba import njit, prange
@@ -15,6 +15,10 @@ from cryosiam.geometry import volume_centre_index
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+
+_SMALLEST_COSINE: Final = 0.02
+"""Rays that are flatter than this are not followed further into the mirror images."""
 
 
 @njit(cache=True)
@@ -64,7 +68,11 @@ def _project_zxy(
                     _accumulate(row, volume[iz, ix], np.float32(weight))
         else:
             # Steep rays: step along x, so that no voxel between two samples is missed.
-            first, last = (0, nx) if not mirror else (-nx, 2 * nx)
+            first, last = 0, nx
+            if mirror:
+                middle = centre_x + u * c / max(c * c, _SMALLEST_COSINE**2)
+                reach = (max(centre_z, nz - 1 - centre_z) + 1) / max(abs(c), _SMALLEST_COSINE)
+                first, last = int(np.floor(middle - reach)), int(np.ceil(middle + reach)) + 1
             for jx in range(first, last):
                 z = (u - (jx - centre_x) * c) / s + centre_z
                 if z <= -1 or z >= nz:
