@@ -77,7 +77,8 @@ def train(
         optimiser.step()
         _average(averaged, model, min(recipe.average_decay, (step + 1) / (step + 10)))
         for name, value in values.items():
-            running[name] = 0.95 * running.get(name, float(value)) + 0.05 * float(value)
+            current = float(value.detach())
+            running[name] = 0.95 * running.get(name, current) + 0.05 * current
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == recipe.steps:
             seconds = time.monotonic() - started
             _checkpoint(folder / "checkpoint.pt", model, averaged, optimiser, step + 1, seconds)

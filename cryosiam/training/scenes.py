@@ -93,7 +93,7 @@ def _write_scene(target: Path, simulated: SimulatedTomogram) -> None:
         ArrayVolume(simulated.noisy), run=target.name, source=f"simulated with seed {simulated.seed}"
     )
     targets = instance_targets(simulated.instances)
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         "noisy": normalisation.apply(simulated.noisy).astype(np.float16),
         "clean": simulated.clean.astype(np.float16),
         "semantic": simulated.semantic.astype(np.uint8),

@@ -1,0 +1,69 @@
+"""The dense network and the instance separation run on a scene, as `pick` runs them on a tomogram."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cryosiam.domain import ArrayVolume
+from cryosiam.inference.engine import run_dense
+from cryosiam.inference.normalisation import Normalisation
+from cryosiam.segmentation import InstanceConfig, InstanceMaps, ScoreCalibration, separate_instances
+from cryosiam.segmentation.sample import find_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from cryosiam.inference.outputs import DenseProducts
+    from cryosiam.segmentation import InstanceTable
+    from cryosiam.training.scenes import Scene
+    from cryosiam.weights import DenseWeights
+
+AS_STORED = Normalisation(low=-1e4, high=1e4, mean=0.0, std=1.0)
+"""Scenes are stored normalised."""
+
+
+@dataclass(frozen=True)
+class FoundInstances:
+    """What the dense network and the instance separation find in a scene.
+
+    Parameters
+    ----------
+    products
+        Products of the dense network.
+    labels
+        ``(z, y, x)`` int32 instances.
+    table
+        One row per instance.
+    """
+
+    products: DenseProducts
+    labels: NDArray[np.int32]
+    table: InstanceTable
+
+
+@contextmanager
+def find_instances(scene: Scene, dense: DenseWeights, config: InstanceConfig | None = None) -> Iterator[FoundInstances]:
+    """Run the dense network and separate instances; the products are removed on leaving."""
+    calibration = ScoreCalibration.from_json(dense.card.score) if dense.card.score else None
+    with tempfile.TemporaryDirectory() as scratch:
+        products = run_dense(
+            dense.network, ArrayVolume(scene.array("noisy")), AS_STORED, Path(scratch) / "dense", precision="auto"
+        )
+        sample = find_sample(products.array("sample"), scene.shape, dense.card.voxel_size_angstrom)
+        maps = InstanceMaps(
+            foreground=products.array("foreground"),
+            boundary=products.array("boundary"),
+            distance=products.array("distance"),
+            semantic=products.array("semantic"),
+            sample=sample,
+        )
+        labels = np.zeros(scene.shape, np.int32)
+        yield FoundInstances(products, labels, separate_instances(maps, labels, config, calibration))
