@@ -1,0 +1,267 @@
+"""From options to a pipeline: which adapters, stages and products a command means, and running it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryosiam.cli.pick import PickOptions
+from cryosiam.errors import InputError, WeightsError
+from cryosiam.pipeline.plan import Pipeline, Product
+from cryosiam.pipeline.products import PARTICLE, PickSelection, ProductFactory
+from cryosiam.pipeline.progress import reporter
+from cryosiam.pipeline.runner import Outcome, PlannedRun, Project, Runner
+from cryosiam.pipeline.summary import TableSummary
+from cryosiam.ports import ProductKey, Sink, Source, adapter_class
+from cryosiam.stages.stage import Resources, Stage, WeightsUsed
+
+if TYPE_CHECKING:
+    from cryosiam.pipeline.progress import Reporter
+    from cryosiam.weights import WeightsCard
+
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)i?b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Everything a command needs.
+
+    Parameters
+    ----------
+    project, pipeline, summary, resources
+        As `cryosiam.pipeline.runner.Runner` takes them.
+    """
+
+    project: Project
+    pipeline: Pipeline
+    summary: TableSummary | None
+    resources: Resources
+
+    def runner(self, reporting: Reporter) -> Runner:
+        """Return a runner."""
+        return Runner(self.project, self.pipeline, self.summary, self.resources, reporting)
+
+
+def bring_up_to_date(options: PickOptions, target: str) -> None:
+    """Run the pipeline up to what command ``target`` makes, or say what that would mean."""
+    with reporter(options.quiet) as reporting:
+        runner = compose(options, target).runner(reporting)
+        if options.dry_run:
+            for item in runner.plan(options.overwrite):
+                reporting.note(describe_plan(item))
+            return
+        outcome = runner.run(options.overwrite)
+        _conclude(outcome, runner, reporting)
+
+
+def describe_plan(item: PlannedRun) -> str:
+    """Return one line: what would be done for a run."""
+    if item.plan.is_empty:
+        return f"{item.tomogram.run}: up to date"
+    stages = ", ".join(stage.name for stage in item.plan.stages) or "nothing"
+    products = ", ".join(product.name for product in item.plan.products)
+    z, y, x = item.tomogram.shape
+    return (
+        f"{item.tomogram.run}: {item.tomogram.tomogram_type}, {z} x {y} x {x} voxels of "
+        f"{item.tomogram.voxel_size_angstrom:g} Å: would run {stages}; would write {products}"
+    )
+
+
+def _conclude(outcome: Outcome, runner: Runner, reporting: Reporter) -> None:
+    for line in runner.news:
+        reporting.note(line)
+    if outcome.failed:
+        for run, error in list(outcome.failed.items())[:-1]:
+            reporting.warn(str(error) if run in str(error) else f"{run}: {error}")
+        raise list(outcome.failed.values())[-1]
+    if not outcome.done and not runner.news:
+        reporting.note("nothing to do: everything is up to date (--overwrite redoes it)")
+
+
+def compose(options: PickOptions, target: str) -> Composition:
+    """Return what command ``target`` needs; files are opened for reading at most.
+
+    Raises
+    ------
+    CryoSiamError
+        If an option, the project or the weights cannot be used.
+    """
+    key = ProductKey(options.user_id, options.session_id)
+    dense, subtomogram = _cards(options.weights)
+    selection, renames = _objects(options.objects, options.threshold, subtomogram)
+    out = _results_folder(options)
+    source, name = _source(options)
+    sinks = _volume_sinks(options, out, renames)
+    project = Project(source, name, sinks, key, out, {"contrast": options.contrast.value})
+    factory = ProductFactory(sinks, key, out, selection, {"objects": renames})
+    return Composition(
+        project,
+        Pipeline(_stages(options, dense, subtomogram), _products(factory)[target]()),
+        _summary(options, target, project, selection),
+        _resources(options),
+    )
+
+
+def _cards(weights: str) -> tuple[WeightsCard, WeightsCard]:
+    from cryosiam.weights import Task, read_card
+
+    dense, subtomogram = read_card(weights, Task.DENSE), read_card(weights, Task.SUBTOMOGRAM)
+    if dense.voxel_size_angstrom != subtomogram.voxel_size_angstrom:
+        raise WeightsError(
+            f"the weights in {weights} are for voxels of {dense.voxel_size_angstrom:g} Å (dense) and "
+            f"{subtomogram.voxel_size_angstrom:g} Å (subtomogram); use weights that belong together"
+        )
+    return dense, subtomogram
+
+
+def _stages(options: PickOptions, dense: WeightsCard, subtomogram: WeightsCard) -> tuple[Stage, ...]:
+    from cryosiam.stages.check.config import CheckConfig
+    from cryosiam.stages.check.run import CheckStage
+    from cryosiam.stages.classify.run import ClassifyStage
+    from cryosiam.stages.dense.run import DenseStage
+    from cryosiam.stages.embed.run import EmbedStage
+    from cryosiam.stages.instances.config import InstancesConfig
+    from cryosiam.stages.instances.run import InstancesStage
+    from cryosiam.stages.preview.run import PreviewStage
+    from cryosiam.weights import load_dense, load_subtomogram
+
+    voxel_size = dense.voxel_size_angstrom
+    load_classifier: Callable[[], Any] = cache(lambda: load_subtomogram(options.weights))
+    check = CheckConfig.model_validate({"contrast": options.contrast.value, "wanted_contrast": dense.contrast.value})
+    embedder = WeightsUsed(subtomogram.name, subtomogram.sha256)
+    return (
+        CheckStage(voxel_size, check),
+        DenseStage(WeightsUsed(dense.name, dense.sha256), cache(lambda: load_dense(options.weights)), voxel_size),
+        PreviewStage(voxel_size),
+        InstancesStage(InstancesConfig(calibration=dense.score)),
+        EmbedStage(embedder, load_classifier),
+        ClassifyStage(embedder, load_classifier),
+    )
+
+
+def _products(make: ProductFactory) -> dict[str, Callable[[], tuple[Product, ...]]]:
+    """Return, for each command, the products it brings up to date."""
+    embeddings = ("particles", "embeddings")
+    return {
+        "denoise": lambda: (make.denoised(),),
+        "segment": lambda: (make.segmentation(),),
+        "instances": lambda: (make.instances(),),
+        "embed": lambda: (make.tables("embeddings", *embeddings),),
+        "classify": lambda: (make.picks(), make.tables("embeddings", *embeddings), make.tables("classes", "picks")),
+        "pick": lambda: (
+            make.denoised(),
+            make.segmentation(),
+            make.instances(),
+            make.picks(),
+            make.tables("embeddings", *embeddings),
+            make.tables("classes", "picks"),
+            make.overlay(),
+        ),
+    }
+
+
+def _source(options: PickOptions) -> tuple[Source, str]:
+    if (options.copick is None) == (not options.mrc):
+        raise InputError("give either --copick project.json or --mrc 'tomograms/*.mrc'")
+    if options.copick is not None:
+        if options.voxel_size is not None:
+            raise InputError("--voxel-size is for --mrc; a copick project states its voxel sizes itself")
+        source = adapter_class("source", "copick")(
+            options.copick, tomogram=options.tomogram, runs=options.runs, own_user_id=options.user_id
+        )
+        return source, f"copick:{options.copick.resolve()}"
+    if options.tomogram is not None:
+        raise InputError("--tomogram is for --copick; give the files you want with --mrc")
+    source = adapter_class("source", "mrc")(options.mrc, voxel_size_angstrom=options.voxel_size, runs=options.runs)
+    return source, "mrc"
+
+
+def _volume_sinks(options: PickOptions, out: Path, renames: dict[str, str]) -> tuple[Sink, ...]:
+    # The runner has made sure that nothing but this folder's own products is replaced.
+    if options.copick is None:
+        return (adapter_class("sink", "mrc")(out, overwrite=True),)
+    return (
+        adapter_class("sink", "copick")(
+            options.copick, objects=renames, add_objects=not options.no_add_objects, overwrite=True
+        ),
+    )
+
+
+def _summary(options: PickOptions, target: str, project: Project, selection: PickSelection) -> TableSummary | None:
+    if target == "embed":
+        return TableSummary(project)
+    if target not in ("pick", "classify"):
+        return None
+    facts: dict[str, Any] = {
+        "tomograms_star": str(options.tomograms_star) if options.tomograms_star else None,
+        "tilt_series_pixel_size_angstrom": options.tilt_series_pixel_size,
+        "tomogram_size_xyz": _tomogram_size(options.tomogram_size),
+    }
+    stars: list[Sink] = [adapter_class("sink", "star")(project.out)]
+    relion5 = adapter_class("sink", "relion5").from_options(project.out, **facts)
+    if isinstance(relion5, str):
+        return TableSummary(project, tuple(stars), selection, facts, (relion5,))
+    return TableSummary(project, (*stars, relion5), selection, facts)
+
+
+def _results_folder(options: PickOptions) -> Path:
+    if options.out is not None:
+        return options.out
+    return options.copick.parent / "cryosiam" if options.copick is not None else Path("cryosiam")
+
+
+def _objects(text: str | None, threshold: float, card: WeightsCard) -> tuple[PickSelection, dict[str, str]]:
+    """Read ``--objects``: classes to write, each with ``CLASS=OBJECT`` where the project has another name for it."""
+    if text is None:
+        return PickSelection(threshold), {}
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    classes = tuple(name for name, _, _ in pairs)
+    known = (*card.species, PARTICLE)
+    unknown = [name for name in classes if name not in known]
+    if unknown or not classes:
+        wrong = f"'{unknown[0]}', which these weights do not know" if unknown else "nothing"
+        raise InputError(f"--objects names {wrong}; they know {', '.join(known)}")
+    return PickSelection(threshold, classes), {name: other for name, _, other in pairs if other}
+
+
+def _tomogram_size(text: str | None) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    try:
+        x, y, z = (int(part) for part in re.split(r"[,x ]+", text.strip()))
+    except ValueError as error:
+        raise InputError(f"--tomogram-size '{text}' is not three numbers; write it as X,Y,Z") from error
+    return x, y, z
+
+
+def _resources(options: PickOptions) -> Resources:
+    from cryosiam.inference.precision import choose_device
+
+    return Resources(
+        device=choose_device(options.device),
+        memory_bytes=memory_bytes(options.memory),
+        workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        seed=options.seed,
+    )
+
+
+def memory_bytes(text: str | None) -> int | None:
+    """Return a size such as ``4G`` or ``800 MB`` in bytes; None for None.
+
+    Raises
+    ------
+    InputError
+        If it is not a size.
+    """
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or float(match["number"]) <= 0:
+        raise InputError(f"--memory '{text}' is not a size; write it as 4G or 800M")
+    return int(float(match["number"]) * _UNITS[match["unit"].lower()])

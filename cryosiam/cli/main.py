@@ -1,0 +1,88 @@
+"""The ``cryosiam`` command. Modules here import nothing heavy, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import cryosiam
+from cryosiam.cli.adapters import adapters
+from cryosiam.cli.info import info
+from cryosiam.cli.pick import COMMANDS
+from cryosiam.cli.train import app as train
+from cryosiam.errors import CryoSiamError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+class ReportingGroup(TyperGroup):
+    """A command group that turns errors a user can cause into one line each."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        from cryosiam.pipeline.storage import storage_error
+
+        try:
+            return super().invoke(ctx)
+        except CryoSiamError as error:
+            _fail(str(error))
+        except OSError as error:
+            known = storage_error(error, "cannot write")
+            if known is None:
+                raise
+            _fail(str(known))
+        except KeyboardInterrupt:
+            sys.stderr.write("\nstopped; run the same command again to go on\n")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=ReportingGroup,
+    name="cryosiam",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "[b]Examples[/]\n\n"
+        "cryosiam pick --copick project.json\n\n"
+        "cryosiam pick --mrc 'tomos/*.mrc' --voxel-size 10 --out results/\n\n"
+        "cryosiam info project.json"
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cryosiam {cryosiam.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def cryosiam_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Find particles in cryo-electron tomograms, from tomogram to STAR file, without labels."""
+
+
+for _name, (_function, _help, _epilog) in COMMANDS.items():
+    app.command(_name, help=_help, epilog=_epilog)(_function)
+app.command("info")(info)
+app.command("adapters")(adapters)
+app.add_typer(train, name="train")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

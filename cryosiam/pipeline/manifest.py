@@ -1,0 +1,155 @@
+"""The record of a results folder: what was read, with which weights and settings, what was written, at what cost.
+
+``manifest.json`` is rewritten whole after every stage, so it is also how an interrupted command knows where to go on.
+Its JSON Schema is ``schemas/manifest.schema.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cryosiam.errors import InputError
+from cryosiam.pipeline.storage import storage_errors, write_text_whole
+
+FORMAT = 1
+FILE_NAME = "manifest.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputRecord(_Record):
+    """The tomogram that was read."""
+
+    location: str = Field(description="Where the voxels come from.")
+    signature: str = Field(description="Changes when the input's files change (sizes and times).")
+    shape_zyx: tuple[int, int, int]
+    voxel_size_angstrom: float
+    tomogram_type: str
+
+
+class WeightsRecord(_Record):
+    """The weights a stage used."""
+
+    name: str
+    sha256: str
+
+
+class StageRecord(_Record):
+    """One stage of one run, complete."""
+
+    fingerprint: str = Field(description="Depends on input, configuration, weights and earlier stages.")
+    config: dict[str, Any]
+    weights: WeightsRecord | None = None
+    device: str
+    precision: str
+    seed: int
+    seconds: float
+    peak_memory_mib: float = Field(description="Largest resident memory of the whole process during the stage.")
+    versions: dict[str, str]
+    finished: str = Field(description="UTC time, ISO 8601.")
+    details: dict[str, Any] = Field(default_factory=dict, description="Figures the stage reports about its result.")
+
+
+class ProductRecord(_Record):
+    """A product of one run, written whole."""
+
+    fingerprint: str = Field(description="Depends on the stages it comes from and on the session.")
+    locations: tuple[str, ...] = Field(description="Where it was written; empty where there was nothing to write.")
+    seconds: float
+    peak_memory_mib: float
+    finished: str = Field(description="UTC time, ISO 8601.")
+
+
+class RunRecord(_Record):
+    """One run of the project."""
+
+    input: InputRecord
+    sessions: tuple[str, ...] = Field(description="Every user-id/session-id this folder's products were written to.")
+    stages: dict[str, StageRecord] = Field(default_factory=dict)
+    products: dict[str, ProductRecord] = Field(default_factory=dict)
+
+    def with_stage(self, name: str, record: StageRecord | None) -> RunRecord:
+        """Return a record in which stage ``name`` is complete, or (None) not done."""
+        stages = {key: value for key, value in self.stages.items() if key != name}
+        return self.model_copy(update={"stages": stages if record is None else {**stages, name: record}})
+
+    def with_product(self, name: str, record: ProductRecord) -> RunRecord:
+        """Return a record in which product ``name`` is written."""
+        return self.model_copy(update={"products": {**self.products, name: record}})
+
+
+class SummaryRecord(_Record):
+    """Files that hold all runs together."""
+
+    fingerprint: str
+    finished: str
+    locations: tuple[str, ...] = Field((), description="Files written, and what was left out and why.")
+
+
+class Manifest(_Record):
+    """Everything that is known of a results folder."""
+
+    format: int = FORMAT
+    source: str = Field(description="Adapter and place the runs come from.")
+    runs: dict[str, RunRecord] = Field(default_factory=dict)
+    summary: SummaryRecord | None = None
+
+    def with_run(self, name: str, record: RunRecord) -> Manifest:
+        """Return a manifest in which ``record`` stands for run ``name``."""
+        return self.model_copy(update={"runs": {**self.runs, name: record}})
+
+
+def load_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest of a results folder, or None where there is none.
+
+    Raises
+    ------
+    InputError
+        If it is damaged or was written by a newer CryoSiam.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("format", 0) > FORMAT:
+            raise InputError(f"{path} was written by a newer CryoSiam; update CryoSiam or give another --out")
+        return Manifest.model_validate(content)
+    except (ValueError, TypeError, ValidationError) as error:
+        raise InputError(f"{path} is not a CryoSiam manifest; move it away or give another --out") from error
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest atomically."""
+    with storage_errors("cannot write the manifest"):
+        write_text_whole(folder / FILE_NAME, manifest.model_dump_json(indent=1) + "\n")
+
+
+def manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``manifest.json`` (the committed file is this, and a test compares them)."""
+    schema = Manifest.model_json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "CryoSiam manifest"
+    return schema
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    packages = {name: version(name) for name in ("cryosiam", "torch", "numpy", "scipy")}
+    return {**packages, "python": platform.python_version(), "machine": platform.platform(terse=True)}
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,342 @@
+"""Doing the work: run by run, stage by stage, each step recorded once it is complete."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from cryosiam.errors import CryoSiamError, InputError, ProductExistsError
+from cryosiam.pipeline.manifest import (
+    FILE_NAME,
+    InputRecord,
+    Manifest,
+    ProductRecord,
+    RunRecord,
+    StageRecord,
+    SummaryRecord,
+    WeightsRecord,
+    load_manifest,
+    now,
+    save_manifest,
+    versions,
+)
+from cryosiam.pipeline.measure import measured
+from cryosiam.pipeline.plan import Fingerprints, Pipeline, Product, ProductWork, RunPlan
+from cryosiam.pipeline.storage import folder_lock, storage_errors
+from cryosiam.stages.scratch import Scratch
+from cryosiam.stages.stage import Resources, Stage, StageWork
+
+if TYPE_CHECKING:
+    from cryosiam.domain import Tomogram
+    from cryosiam.pipeline.progress import Reporter
+    from cryosiam.ports import ProductKey, Sink, Source
+
+WORK_FOLDER = ".work"
+
+
+class Summary(Protocol):
+    """Files that hold all runs together."""
+
+    def check(self, tomograms: Sequence[Tomogram]) -> None:
+        """Raise a `CryoSiamError` if writing is bound to fail; called before work."""
+        ...
+
+    def fingerprint(self, manifest: Manifest) -> str:
+        """Return what the files depend on."""
+        ...
+
+    def write(self, manifest: Manifest) -> Sequence[str]:
+        """Write them, each whole, and return where they went and what was left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where runs come from and where products go.
+
+    Parameters
+    ----------
+    source
+        Gives the tomograms.
+    source_name
+        Adapter and place, for the manifest.
+    sinks
+        Take the products of single runs.
+    key
+        Session under which products are written.
+    out
+        Results folder.
+    input_facts
+        Options that change what is read, such as a contrast given by the user.
+    """
+
+    source: Source
+    source_name: str
+    sinks: tuple[Sink, ...]
+    key: ProductKey
+    out: Path
+    input_facts: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def session(self) -> str:
+        """User and session in one word."""
+        return f"{self.key.user_id}/{self.key.session_id}"
+
+    def scratch(self, run: str) -> Scratch:
+        """Return the folder of intermediate results of ``run``."""
+        return Scratch(self.out / WORK_FOLDER / run)
+
+    def run_input(self, tomogram: Tomogram) -> dict[str, object]:
+        """Return what is known of a tomogram before its voxels are read."""
+        return {
+            "signature": self.source.signature(tomogram.run),
+            "location": tomogram.source,
+            "shape_zyx": list(tomogram.shape),
+            "voxel_size_angstrom": tomogram.voxel_size_angstrom,
+            **self.input_facts,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call did."""
+
+    done: tuple[str, ...] = ()
+    up_to_date: tuple[str, ...] = ()
+    failed: dict[str, CryoSiamError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run and what is to be done for it."""
+
+    tomogram: Tomogram
+    prints: Fingerprints
+    plan: RunPlan
+
+
+class Runner:
+    """Brings a results folder up to date.
+
+    Parameters
+    ----------
+    project
+        Where things come from and go to.
+    pipeline
+        Stages and products.
+    summary
+        Files for all runs together, or None where the command makes none.
+    resources
+        Device, memory, threads, seed.
+    reporter
+        Tells the user.
+    """
+
+    def __init__(
+        self, project: Project, pipeline: Pipeline, summary: Summary | None, resources: Resources, reporter: Reporter
+    ) -> None:
+        self.project = project
+        self.pipeline = pipeline
+        self.summary = summary
+        self.resources = resources
+        self.reporter = reporter
+        self.manifest = self._read_manifest()
+        self.news: list[str] = []
+
+    def plan(self, overwrite: bool = False) -> list[PlannedRun]:
+        """Open every tomogram and return what is to be done for each run; nothing is written.
+
+        Raises
+        ------
+        CryoSiamError
+            If a tomogram cannot be used, or products of somebody else are in the way.
+        """
+        planned = []
+        for run in self.project.source.runs():
+            tomogram = self.project.source.tomogram(run)
+            prints = self.pipeline.fingerprints(self.project.run_input(tomogram))
+            record = None if overwrite else self.manifest.runs.get(run)
+            plan = self.pipeline.plan(record, self.project.scratch(run), prints)
+            if not overwrite and not plan.is_empty:
+                self._refuse_existing(run)
+            planned.append(PlannedRun(tomogram, prints, plan))
+        busy = [item.tomogram.run for item in planned if not item.plan.is_empty]
+        if busy:
+            for sink in self.project.sinks:
+                sink.check(busy, self.project.key)
+        if self.summary is not None:
+            self.summary.check([item.tomogram for item in planned])
+        return planned
+
+    def run(self, overwrite: bool = False) -> Outcome:
+        """Do what there is to do, and record it.
+
+        A tomogram that turns out to be unusable is left out with a warning; the others are done.
+
+        Raises
+        ------
+        CryoSiamError
+            If nothing can be done at all, or products cannot be written.
+        """
+        done: list[str] = []
+        up_to_date: list[str] = []
+        failed: dict[str, CryoSiamError] = {}
+        with self._results_folder():
+            self.manifest = self._read_manifest()
+            planned = self.plan(overwrite)
+            for stage in {stage.name: stage for item in planned for stage in item.plan.stages}.values():
+                stage.prepare()
+            for item in planned:
+                run = item.tomogram.run
+                if item.plan.is_empty:
+                    self.reporter.note(f"{run}: up to date")
+                    up_to_date.append(run)
+                    continue
+                try:
+                    self._bring_up_to_date(item, overwrite)
+                    done.append(run)
+                except InputError as error:
+                    failed[run] = error
+            self._summarise()
+        return Outcome(tuple(done), tuple(up_to_date), failed)
+
+    def _read_manifest(self) -> Manifest:
+        manifest = load_manifest(self.project.out) or Manifest(source=self.project.source_name)
+        if manifest.source != self.project.source_name:
+            raise InputError(
+                f"{self.project.out} holds results of {manifest.source}, not of {self.project.source_name}; "
+                "give another --out"
+            )
+        return manifest
+
+    def _refuse_existing(self, run: str) -> None:
+        record = self.manifest.runs.get(run)
+        if record is not None and self.project.session in record.sessions:
+            return
+        for sink in self.project.sinks:
+            there = sink.existing(run, self.project.key)
+            if there:
+                raise ProductExistsError(
+                    f"run '{run}' has {there[0]} of session {self.project.session} already; "
+                    "give another --session-id, or --overwrite to replace it"
+                )
+
+    @contextmanager
+    def _results_folder(self) -> Iterator[None]:
+        """Make and lock the results folder; leave no trace of it if nothing came of the work."""
+        out = self.project.out
+        made = not out.exists()
+        with storage_errors("cannot write to"):
+            (out / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
+        with folder_lock(out, out / WORK_FOLDER / "lock"):
+            try:
+                yield
+            finally:
+                if not (out / FILE_NAME).exists():
+                    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
+                    if made and not any(out.iterdir()):
+                        out.rmdir()
+
+    def _bring_up_to_date(self, item: PlannedRun, overwrite: bool) -> None:
+        run, scratch = item.tomogram.run, self.project.scratch(item.tomogram.run)
+        with ExitStack() as locks:
+            for sink in self.project.sinks:
+                locks.enter_context(sink.lock(run))
+            record = self._start_record(item, overwrite)
+            for stage in item.plan.stages:
+                record = self._run_stage(stage, item, record, scratch)
+            for product in item.plan.products:
+                record = self._write_product(product, item, record, scratch)
+        scratch.drop_maps()
+
+    def _start_record(self, item: PlannedRun, overwrite: bool) -> RunRecord:
+        tomogram, run = item.tomogram, item.tomogram.run
+        old = self.manifest.runs.get(run)
+        sessions = dict.fromkeys((*(old.sessions if old else ()), self.project.session))
+        keep = old is not None and not overwrite
+        return RunRecord(
+            input=InputRecord(
+                location=tomogram.source,
+                signature=self.project.source.signature(run),
+                shape_zyx=tomogram.shape,
+                voxel_size_angstrom=tomogram.voxel_size_angstrom,
+                tomogram_type=tomogram.tomogram_type,
+            ),
+            sessions=tuple(sessions),
+            stages=old.stages if keep and old else {},
+            products=old.products if keep and old else {},
+        )
+
+    def _save(self, run: str, record: RunRecord) -> None:
+        self.manifest = self.manifest.with_run(run, record)
+        save_manifest(self.project.out, self.manifest)
+
+    def _run_stage(self, stage: Stage, item: PlannedRun, record: RunRecord, scratch: Scratch) -> RunRecord:
+        run = item.tomogram.run
+        if run in self.manifest.runs and stage.name in self.manifest.runs[run].stages:
+            # From here on its old result is no longer whole.
+            record = record.with_stage(stage.name, None)
+            self._save(run, record)
+        with self.reporter.stage(run, stage.name) as progress, measured() as cost, storage_errors():
+            work = StageWork(
+                item.tomogram,
+                scratch,
+                self.resources,
+                progress,
+                lambda text: self.reporter.note(f"{run}: {text}"),
+                lambda text: self.reporter.warn(f"{run}: {text}"),
+            )
+            details = stage.run(work)
+        used = stage.weights
+        record = record.with_stage(
+            stage.name,
+            StageRecord(
+                fingerprint=item.prints.stages[stage.name],
+                config=stage.config.model_dump(mode="json"),
+                weights=WeightsRecord(name=used.name, sha256=used.sha256) if used else None,
+                device=str(details.pop("device", "cpu")),
+                precision=str(details.pop("precision", "float32")),
+                seed=self.resources.seed,
+                seconds=round(cost.seconds, 3),
+                peak_memory_mib=round(cost.peak_memory_mib, 1),
+                versions=versions(),
+                finished=now(),
+                details=details,
+            ),
+        )
+        self._save(run, record)
+        return record
+
+    def _write_product(self, product: Product, item: PlannedRun, record: RunRecord, scratch: Scratch) -> RunRecord:
+        run = item.tomogram.run
+        with self.reporter.stage(run, f"write {product.name}"), measured() as cost, storage_errors():
+            locations = tuple(product.write(ProductWork(item.tomogram, scratch)))
+        record = record.with_product(
+            product.name,
+            ProductRecord(
+                fingerprint=item.prints.products[product.name],
+                locations=locations,
+                seconds=round(cost.seconds, 3),
+                peak_memory_mib=round(cost.peak_memory_mib, 1),
+                finished=now(),
+            ),
+        )
+        self._save(run, record)
+        return record
+
+    def _summarise(self) -> None:
+        if self.summary is None or not self.manifest.runs:
+            return
+        wanted, old = self.summary.fingerprint(self.manifest), self.manifest.summary
+        if old and old.fingerprint == wanted and all(Path(p).exists() for p in old.locations if p.startswith("/")):
+            return
+        with storage_errors():
+            locations = tuple(self.summary.write(self.manifest))
+        record = SummaryRecord(fingerprint=wanted, finished=now(), locations=locations)
+        self.manifest = self.manifest.model_copy(update={"summary": record})
+        save_manifest(self.project.out, self.manifest)
+        self.news.extend(locations)

@@ -1,0 +1,24 @@
+"""Settings of the input check."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class CheckConfig(BaseModel):
+    """Settings of the input check.
+
+    Attributes
+    ----------
+    contrast
+        Grey value of protein: ``auto`` takes what the source states, else finds out.
+    wanted_contrast
+        Grey value of protein that the weights learnt with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    contrast: Literal["auto", "dark", "bright"] = "auto"
+    wanted_contrast: Literal["dark", "bright"] = "dark"

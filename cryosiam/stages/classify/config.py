@@ -1,0 +1,19 @@
+"""Settings of the classification."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ClassifyConfig(BaseModel):
+    """Settings of the classification.
+
+    Attributes
+    ----------
+    confidence
+        Probability below which a particle has no class; the weights' own for None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    confidence: float | None = Field(None, ge=0, le=1)

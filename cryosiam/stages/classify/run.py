@@ -1,0 +1,74 @@
+"""Classify every particle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryosiam.stages.classify.config import ClassifyConfig
+from cryosiam.stages.instances.run import load_particles
+
+if TYPE_CHECKING:
+    from cryosiam.stages.stage import StageWork, WeightsUsed
+    from cryosiam.weights import SubtomogramWeights
+
+NAME = "classify"
+
+
+@dataclass(frozen=True)
+class ClassifyStage:
+    """The classification of particles by their embeddings.
+
+    Parameters
+    ----------
+    weights
+        Weights it uses.
+    load
+        Loads them; called once there is work to do.
+    config
+        Settings.
+    """
+
+    weights: WeightsUsed
+    load: Callable[[], SubtomogramWeights]
+    config: ClassifyConfig = field(default_factory=ClassifyConfig)
+    name: str = NAME
+    reads: tuple[str, ...] = ("particles", "embeddings")
+    makes: tuple[str, ...] = ("picks",)
+
+    def prepare(self) -> None:
+        """Load and check the weights."""
+        self.load()
+
+    def run(self, work: StageWork) -> dict[str, Any]:
+        """Write the table ``picks``.
+
+        The score of a pick is the probability that it is a particle times the probability of its class; for a
+        particle without class, times the probability that the best class is wrong.
+        """
+        from cryosiam.identification import UNKNOWN, Classifier
+
+        model = self.load()
+        classifier = Classifier.from_arrays(model.classifier, model.card.species)
+        if self.config.confidence is not None:
+            classifier = classifier.with_threshold(self.config.confidence)
+        table, voxel_size_angstrom = load_particles(work.scratch)
+        vectors = work.scratch.table("embeddings")["vectors"]
+        found = classifier.classify(vectors)
+        named = np.array([name != UNKNOWN for name in found.names], dtype=bool)
+        scores = table.scores * np.where(named, found.confidence, 1.0 - found.confidence)
+        work.scratch.save_table(
+            "picks",
+            {
+                "positions_angstrom": table.positions_angstrom(voxel_size_angstrom),
+                "scores": np.clip(scores, 0.0, 1.0),
+                "class_names": np.array(found.names, dtype=str),
+                "instance_ids": table.ids,
+                "confidence": found.confidence,
+            },
+        )
+        return {"classes": dict(sorted(Counter(found.names).items()))}

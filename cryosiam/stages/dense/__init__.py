@@ -1,0 +1,1 @@
+"""One pass of the dense network: denoised volume, sample, semantic classes, and the maps instances are made of."""

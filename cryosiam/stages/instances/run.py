@@ -1,0 +1,81 @@
+"""Separate particle instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryosiam.segmentation import InstanceTable, ScoreCalibration, separate_instances
+from cryosiam.stages.dense.products import dense_products, grid_voxel_size
+from cryosiam.stages.instances.config import InstancesConfig
+
+if TYPE_CHECKING:
+    from cryosiam.segmentation import InstanceMaps
+    from cryosiam.stages.scratch import Scratch
+    from cryosiam.stages.stage import StageWork, WeightsUsed
+
+NAME = "instances"
+
+
+@dataclass(frozen=True)
+class InstancesStage:
+    """The instance separation.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
+
+    config: InstancesConfig = field(default_factory=InstancesConfig)
+    weights: WeightsUsed | None = None
+    name: str = NAME
+    reads: tuple[str, ...] = ("dense",)
+    makes: tuple[str, ...] = ("instances", "particles")
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    def run(self, work: StageWork) -> dict[str, Any]:
+        """Write the map ``instances`` and the table ``particles``."""
+        maps, facts = self._maps(work.scratch)
+        labels = work.scratch.create_map("instances", maps.shape, np.int32)
+        table = separate_instances(
+            maps,
+            labels,
+            self.config.separation,
+            ScoreCalibration.from_json(self.config.calibration) if self.config.calibration else None,
+            workers=work.resources.workers,
+            progress=work.progress,
+        )
+        save_particles(work.scratch, table, grid_voxel_size(work.scratch))
+        return {"particles": len(table), **facts}
+
+    def _maps(self, scratch: Scratch) -> tuple[InstanceMaps, dict[str, Any]]:
+        from cryosiam.segmentation import InstanceMaps
+
+        products = dense_products(scratch)
+        return (
+            InstanceMaps(
+                foreground=products.array("foreground"),
+                boundary=products.array("boundary"),
+                distance=products.array("distance"),
+                semantic=products.array("semantic"),
+            ),
+            {},
+        )
+
+
+def save_particles(scratch: Scratch, table: InstanceTable, voxel_size_angstrom: float) -> None:
+    """Keep the instance table and the voxel size of its grid as table ``particles``."""
+    columns = {field.name: getattr(table, field.name) for field in fields(table)}
+    scratch.save_table("particles", {**columns, "voxel_size_angstrom": np.array(voxel_size_angstrom)})
+
+
+def load_particles(scratch: Scratch) -> tuple[InstanceTable, float]:
+    """Return the instance table and the voxel size of its grid in Å."""
+    columns: dict[str, Any] = scratch.table("particles")
+    voxel_size = float(columns.pop("voxel_size_angstrom"))
+    return InstanceTable(**columns), voxel_size

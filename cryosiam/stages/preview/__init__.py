@@ -1,0 +1,1 @@
+"""Central slices, kept for the overlay picture."""

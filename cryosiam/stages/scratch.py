@@ -1,0 +1,96 @@
+"""Intermediate results of one run on disk: voxel maps, which are large, and tables, which are small."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from cryosiam.domain.tomogram import Volume
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Folder of the intermediate results of one run.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; made when first written to.
+    """
+
+    folder: Path
+
+    def maps_folder(self, name: str) -> Path:
+        """Return the folder of the group of voxel maps ``name``."""
+        return self.folder / "maps" / name
+
+    def map_path(self, name: str) -> Path:
+        """Return the file of the single voxel map ``name``."""
+        return self.folder / "maps" / f"{name}.npy"
+
+    def table_path(self, name: str) -> Path:
+        """Return the file of the table ``name``."""
+        return self.folder / f"{name}.npz"
+
+    def has(self, name: str) -> bool:
+        """Return True if the map, group of maps or table ``name`` is there."""
+        return any(path.exists() for path in (self.map_path(name), self.maps_folder(name), self.table_path(name)))
+
+    def map(self, name: str) -> Volume:
+        """Return the single voxel map ``name`` for reading region by region."""
+        from cryosiam.inference.outputs import NpyVolume
+
+        path = self.map_path(name)
+        z, y, x = np.load(path, mmap_mode="r").shape
+        return NpyVolume(path, (int(z), int(y), int(x)))
+
+    def create_map(self, name: str, shape: tuple[int, int, int], dtype: DTypeLike) -> NDArray[np.generic]:
+        """Return a new map of zeros, ``(z, y, x)``, written through to disk."""
+        path = self.map_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        created: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        _reserve(path)
+        return created
+
+    def save_table(self, name: str, columns: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write a table of named arrays, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _whole(self.table_path(name)) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, **{key: np.asarray(value) for key, value in columns.items()})
+
+    def table(self, name: str) -> dict[str, NDArray[np.generic]]:
+        """Return the named arrays of a table."""
+        with np.load(self.table_path(name), allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+
+    def drop_maps(self) -> None:
+        """Remove the voxel maps; the tables stay."""
+        shutil.rmtree(self.folder / "maps", ignore_errors=True)
+
+
+def _reserve(path: Path) -> None:
+    """Claim the file's space on the disk now: a disk that fills up under a memory map kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
