@@ -86,10 +86,10 @@ DENSE_PRESETS: Final[dict[str, DenseConfig]] = {
     "full": DenseConfig(),
     # Three stages, not four: the fourth doubles the exact halo from 48 to 96 voxels, and with it the work per tile.
     "light": DenseConfig(
-        encoder=EncoderConfig(stem_kernel=5, stem_stride=2, planes=(32, 64, 128)),
-        fpn_channels=64,
+        encoder=EncoderConfig(stem_kernel=5, stem_stride=2, planes=(24, 48, 96)),
+        fpn_channels=48,
         embedding_channels=64,
-        head_channels=(24,),
+        head_channels=(16,),
     ),
 }
 """Named dense networks: ``full`` as in the thesis, ``light`` for a laptop without a GPU."""
