@@ -13,7 +13,7 @@ from cryosiam.errors import InputError
 from cryosiam.inference.memory import default_memory_bytes
 from cryosiam.inference.outputs import SAMPLE_BLOCK, DenseProducts, ProductWriter, compact
 from cryosiam.inference.precision import choose_device, choose_precision
-from cryosiam.inference.runtime import DenseNet, TorchRuntime
+from cryosiam.inference.runtime import TorchRuntime
 from cryosiam.inference.tiles import TilePlan, plan_tiles
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from cryosiam.domain.tomogram import Volume
     from cryosiam.inference.normalisation import Normalisation
     from cryosiam.inference.tiles import Tile
+    from cryosiam.networks.dense import DenseNetwork
 
 READER_BYTES_PER_VOXEL: Final = 12
 """float32 voxels of the tile at work, of the next one, and of the copy that normalising makes."""
 
 
 def run_dense(
-    net: DenseNet,
+    net: DenseNetwork,
     volume: Volume,
     normalisation: Normalisation,
     folder: Path,
@@ -49,7 +50,7 @@ def run_dense(
     Parameters
     ----------
     net
-        Fully convolutional network with ``halo``, ``multiple`` and ``heads``.
+        The network.
     volume
         The tomogram at the network's voxel size, axis order (z, y, x); read one tile ahead.
     normalisation
@@ -125,11 +126,8 @@ def _run_tiles(
             voxels = pending.result()
             if number + 1 < total:
                 pending = reader.submit(load, number + 1)
-            for head, raw in runtime.run(voxels).items():
-                core = raw[:, tile.crop[0], tile.crop[1], tile.crop[2]]
-                with torch.inference_mode():
-                    products = compact(head, core, contrast_sign=contrast_sign)
-                for name, array in products.items():
+            for head, raw in runtime.run(voxels, tile.crop):
+                for name, array in compact(head, raw, contrast_sign=contrast_sign).items():
                     writer.write(name, tile.core, array)
     if progress is not None:
         progress(total, total)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,12 +10,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from cryosiam.inference.tiles import round_up
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import nn
+    from collections.abc import Callable
 
 DEFAULT_LIMIT_BYTES: Final = 2_200_000_000
 LIBRARY_OVERHEAD: Final = 1.15
@@ -29,13 +23,13 @@ def default_memory_bytes() -> int:
     return min(DEFAULT_LIMIT_BYTES, int(0.6 * psutil.virtual_memory().available))
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the storages alive while it is active, and the most bytes they held at once."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.live = 0
-        self.peak = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live: int = 0
+        self.peak: int = 0
         self._known: set[int] = set()
 
     def __torch_dispatch__(
@@ -62,31 +56,11 @@ class _LiveBytes(TorchDispatchMode):
         self.live -= size
 
 
-def activation_bytes_per_voxel(
-    net: nn.Module, heads: Sequence[str], dtype: torch.dtype, multiple: int, edge: int = 64
-) -> float:
-    """Return the peak memory of one forward pass for each voxel of its input, weights not counted.
+def peak_bytes(work: Callable[[], object]) -> float:
+    """Return the most bytes that tensors made by ``work`` hold at once, library scratch space included.
 
-    The pass runs on torch's ``meta`` device: shapes and lifetimes without any arithmetic.
-
-    Parameters
-    ----------
-    net
-        Network called as ``net(x, heads)``.
-    heads
-        Heads to compute.
-    dtype
-        Type of weights and activations.
-    multiple
-        Total stride of the network.
-    edge
-        Edge of the probe volume; rounded up to ``multiple``.
+    Meant for work on torch's ``meta`` device: shapes and lifetimes without any arithmetic.
     """
-    side = round_up(max(edge, 4 * multiple), multiple)
-    twin = copy.deepcopy(net).to(device="meta", dtype=dtype)
     with torch.inference_mode(), _LiveBytes() as counter:
-        # torch.empty goes through the mode, so the input is counted.
-        x = torch.empty((1, 1, side, side, side), dtype=dtype, device="meta")
-        outputs = twin(x, heads)
-        del outputs, x
-    return LIBRARY_OVERHEAD * counter.peak / math.prod((side, side, side))
+        work()
+    return LIBRARY_OVERHEAD * float(counter.peak)

@@ -74,7 +74,7 @@ def compact(head: str, raw: Tensor, *, contrast_sign: int = 1) -> dict[str, NDAr
     if head == "sample":
         return {"sample": _block_means(torch.sigmoid(raw[0].float()))}
     parts: dict[str, list[NDArray[np.generic]]] = {}
-    for planes in raw.split(_PLANES, dim=1):
+    for planes in torch.split(raw, _PLANES, dim=1):
         for name, value in _compact_planes(head, planes.float(), contrast_sign).items():
             parts.setdefault(name, []).append(value.cpu().numpy())
     return {name: np.concatenate(pieces) for name, pieces in parts.items()}

@@ -46,7 +46,7 @@ def has_native_bfloat16(device: str) -> bool:
     if device.startswith("cuda"):
         import torch
 
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
 
 

@@ -94,7 +94,8 @@ def test_semantic_probability_is_the_softmax_of_the_winner(net: DenseNetwork, tm
 
 def test_bfloat16_is_within_a_hundredth_of_float32(net: DenseNetwork) -> None:
     tile = noise(48, 48, 48)
-    exact, rounded = (TorchRuntime(net, net.heads, p, "cpu").run(tile) for p in Precision)
+    core = (slice(0, 48),) * 3
+    exact, rounded = (dict(TorchRuntime(net, net.heads, p, "cpu").run(tile, core)) for p in Precision)
     for name, value in exact.items():
         error = (rounded[name].float() - value).abs()
         assert float(error.mean() / value.std()) < 1e-2, name
