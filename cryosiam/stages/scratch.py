@@ -7,7 +7,7 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,11 +55,11 @@ class Scratch:
         z, y, x = np.load(path, mmap_mode="r").shape
         return NpyVolume(path, (int(z), int(y), int(x)))
 
-    def create_map(self, name: str, shape: tuple[int, int, int], dtype: DTypeLike) -> NDArray[np.generic]:
+    def create_map(self, name: str, shape: tuple[int, int, int], dtype: DTypeLike) -> NDArray[Any]:
         """Return a new map of zeros, ``(z, y, x)``, written through to disk."""
         path = self.map_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        created: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        created: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
         _reserve(path)
         return created
 
@@ -67,9 +67,10 @@ class Scratch:
         """Write a table of named arrays, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with _whole(self.table_path(name)) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, **{key: np.asarray(value) for key, value in columns.items()})
+            arrays: dict[str, Any] = {key: np.asarray(value) for key, value in columns.items()}
+            np.savez_compressed(stream, **arrays)
 
-    def table(self, name: str) -> dict[str, NDArray[np.generic]]:
+    def table(self, name: str) -> dict[str, NDArray[Any]]:
         """Return the named arrays of a table."""
         with np.load(self.table_path(name), allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
