@@ -59,28 +59,40 @@ class InstanceConfig:
         Least height of a seed.
     max_radius
         Distances are clipped here: no particle has a larger inscribed ball.
-    merge_depth
-        Relative depth of the valley between two fragments at which they are cut.
-    merge_boundary
-        Mean boundary probability between two fragments at which they are cut.
+    merge_depth, merge_boundary
+        Two fragments are cut where ``depth / merge_depth + boundary / merge_boundary`` exceeds 1, with the relative
+        depth of the valley between them and the mean boundary probability on their interface.
     min_voxels
         Smaller instances are dropped.
     block_size, margin
         Edge of a block's core and the context around it; the margin is at least the largest particle's diameter.
+
+    Raises
+    ------
+    ValueError
+        If a threshold is not a probability, or a length is negative.
     """
 
     foreground_threshold: float = 0.5
     boundary_threshold: float = 0.5
     boundary_weight: float = 1.0
     smoothing: float = 1.0
-    seed_radius: int = 2
+    seed_radius: int = 3
     min_peak: float = 0.5
     max_radius: float = 24.0
-    merge_depth: float = 0.3
-    merge_boundary: float = 1.0
+    merge_depth: float = 0.75
+    merge_boundary: float = 2.0
     min_voxels: int = 40
     block_size: int = 192
     margin: int = 48
+
+    def __post_init__(self) -> None:
+        if not (0 < self.foreground_threshold <= 1 and 0 < self.boundary_threshold <= 1):
+            raise ValueError("the foreground and boundary thresholds must be above 0 and at most 1")
+        if self.seed_radius < 1 or self.block_size < 1 or self.margin < 0 or self.min_voxels < 1:
+            raise ValueError("seed radius, block size and least voxels must be 1 or more, and the margin 0 or more")
+        if min(self.merge_depth, self.merge_boundary, self.max_radius) <= 0 or self.smoothing < 0:
+            raise ValueError("merging scales and the largest radius must be positive, and the smoothing not negative")
 
 
 @dataclass(frozen=True)

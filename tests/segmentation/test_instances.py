@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,8 @@ def test_rough_predictions_do_not_shatter_a_large_particle() -> None:
 
 
 def test_result_does_not_depend_on_block_size_in_a_crowd() -> None:
-    shape = (72, 120, 136)
-    balls = crowd(shape, 120, seed=5)
+    shape = (64, 104, 120)
+    balls = crowd(shape, 90, seed=5)
     maps = predictions(paint(shape, balls), noise=0.05)
     one, table = separate(maps, InstanceConfig(block_size=512))
     many, other = separate(maps, InstanceConfig(block_size=40))
@@ -176,3 +177,31 @@ def test_progress_counts_every_block() -> None:
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_lobes_of_one_particle_stay_together_and_touching_particles_apart() -> None:
+    # Two lobes on a wide neck are one particle; the same two as separate objects have a boundary between them.
+    lobes = paint((36, 36, 56), [((18, 18, 20), 8.0), ((18, 18, 33), 8.0)])
+    _, one = separate(predictions((lobes > 0).astype(np.int32), noise=0.05))
+    _, two = separate(predictions(lobes, noise=0.05))
+    assert (len(one), len(two)) == (1, 2)
+
+
+def test_memory_does_not_grow_with_the_volume() -> None:
+    config = InstanceConfig(block_size=24, margin=8)
+    peaks = []
+    for depth in (72, 144):
+        maps = predictions(paint((depth, 72, 72), crowd((depth, 72, 72), depth // 4, seed=1)))
+        labels = np.zeros(maps.shape, np.int32)
+        separate_instances(maps, labels, config, workers=1)
+        tracemalloc.start()
+        separate_instances(maps, labels, config, workers=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize("change", [{"foreground_threshold": 0.0}, {"seed_radius": 0}, {"merge_depth": -1.0}])
+def test_settings_without_meaning_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        InstanceConfig(**change)  # type: ignore[arg-type]
