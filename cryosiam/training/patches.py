@@ -9,6 +9,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from cryosiam.training.prefetch import prefetched
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -75,8 +77,11 @@ def draw_patch(scene: Scene, size: tuple[int, int, int], rng: np.random.Generato
 def batches(
     scenes: Sequence[Scene], size: tuple[int, int, int], batch: int, first_step: int, steps: int, seed: int
 ) -> Iterator[dict[str, Tensor]]:
-    """Yield batches; batch ``n`` depends on ``seed`` and ``n`` alone, so training resumes where it was."""
-    for step in range(first_step, steps):
+    """Return batches; batch ``n`` depends on ``seed`` and ``n`` alone, so training resumes where it was."""
+
+    def make(step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([seed, step])
         drawn = [draw_patch(scenes[int(rng.integers(len(scenes)))], size, rng) for _ in range(batch)]
-        yield {name: torch.stack([patch[name] for patch in drawn]) for name in drawn[0]}
+        return {name: torch.stack([patch[name] for patch in drawn]) for name in drawn[0]}
+
+    return prefetched(make, first_step, steps)

@@ -15,6 +15,7 @@ from cryosiam.networks.simsiam import SimSiam
 from cryosiam.networks.subtomogram import SubtomogramNetwork
 from cryosiam.training.loop import train
 from cryosiam.training.pipeline import find_instances
+from cryosiam.training.prefetch import prefetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -210,11 +211,13 @@ def _draw(crops: Crops, index: NDArray[np.int64]) -> Tensor:
 
 
 def _view_batches(crops: Crops, recipe: OptimiserRecipe, first: int) -> Iterator[dict[str, Tensor]]:
-    for step in range(first, recipe.steps):
+    def make(step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([recipe.seed, step])
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         cubes = _draw(crops, rng.integers(len(crops), size=recipe.batch))
-        yield {"view1": augment(cubes, generator), "view2": augment(cubes, generator)}
+        return {"view1": augment(cubes, generator), "view2": augment(cubes, generator)}
+
+    return prefetched(make, first, recipe.steps)
 
 
 def _named_batches(
@@ -223,9 +226,12 @@ def _named_batches(
     label = np.array([classes.index(name) for name in crops.names])
     # Rare species are drawn as often as common ones.
     members = [np.flatnonzero(label == k) for k in range(len(classes))]
-    for step in range(first, recipe.steps):
+
+    def make(step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([recipe.seed, 1, step])
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         drawn = rng.integers(len(classes), size=recipe.batch)
         index = np.array([rng.choice(members[k]) for k in drawn])
-        yield {"view": augment(_draw(crops, index), generator), "label": torch.from_numpy(drawn)}
+        return {"view": augment(_draw(crops, index), generator), "label": torch.from_numpy(drawn)}
+
+    return prefetched(make, first, recipe.steps)
