@@ -108,7 +108,7 @@ def draw_config(
     -------
     SimulationConfig
         Ranges: occupancy 0.05-0.4, thickness 45-95 % of the volume's depth, defocus 2-5 µm, tilts of 40-66° and
-        2-3° steps, total dose 80-140 e/Å² of which the detector counts 0.25-4 times as much, half of them phase-flipped.
+        2-3° steps, total dose 80-140 e/Å² counted 0.3-4 times, half of them phase-flipped.
     """
     rng = np.random.default_rng([seed, 0xC0F])
     depth = shape_zyx[0] * voxel_size_angstrom
@@ -136,7 +136,7 @@ def draw_config(
         tilt_max_deg=tilt_max,
         tilt_step_deg=step,
         dose_per_tilt=float(rng.uniform(80, 140) / tilts),
-        dose_factor=float(np.exp(rng.uniform(np.log(0.25), np.log(4.0)))),
+        dose_factor=float(np.exp(rng.uniform(np.log(0.3), np.log(4.0)))),
         contrast_factor=float(rng.uniform(0.35, 0.7)),
         defocus_um=float(rng.uniform(2.0, 5.0)),
         phase_flip=bool(rng.random() < 0.5),

@@ -164,7 +164,7 @@ def pack(
     Placement
         In order of their id in ``instances``.
     """
-    free = np.argwhere(~occupied)
+    free = np.flatnonzero(~occupied)
     budget = occupancy * len(free)
     shares = rng.dirichlet(np.ones(len(species))) if species else np.zeros(0)
     indices: list[NDArray[np.float64]] = []
@@ -177,7 +177,8 @@ def pack(
             continue
         matrices, shifts, cubes = _template_bank(one, rng)
         offsets, starts = _mask_offsets(one, matrices, shifts, rng)
-        candidates = free[rng.integers(0, len(free), wanted * _CANDIDATES_PER_PARTICLE)]
+        chosen = free[rng.integers(0, len(free), wanted * _CANDIDATES_PER_PARTICLE)]
+        candidates = np.stack(np.unravel_index(chosen, occupied.shape), axis=1)
         turns = rng.integers(0, len(matrices), len(candidates))
         used = _place(occupied, instances, candidates, turns, offsets, starts, wanted, len(names) + 1)
         half = volume_centre_index(one.density.shape[0])
