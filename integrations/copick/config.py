@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,7 +221,9 @@ def _check_with_copick(path: Path, content: dict[str, Any]) -> None:
     from pydantic import ValidationError
 
     try:
-        CopickConfigFSSpec(**content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            CopickConfigFSSpec(**content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -84,7 +84,8 @@ def open_group(store: Any, where: str) -> Any:
     """
     import zarr
 
-    if "zarr.json" in store:
+    # The store's own `in` would look for "zarr/json".
+    if store.fs.exists(f"{store.path}/zarr.json"):
         raise InputError(
             f"{where} is in the newer Zarr v3 format of copick 2, which copick 1 cannot read; "
             "write it again as OME-Zarr 0.4"
