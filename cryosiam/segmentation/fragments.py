@@ -7,20 +7,27 @@ levels, seeds are named after their place), so that two blocks that both see a v
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cryosiam.segmentation.blocks import Block
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cryosiam.segmentation.blocks import Block
+    from cryosiam.domain.tomogram import Box
     from cryosiam.segmentation.instances import InstanceConfig
 
 SEED_CELL = 2
 """Edge of the cells that name seeds: voxels of one cell touch, so a cell holds at most one seed."""
 
-_LEVELS_PER_VOXEL = 256
+LEVELS_PER_VOXEL = 256
+"""Heights are whole multiples of ``1 / LEVELS_PER_VOXEL`` voxel."""
+
+_TRUNCATE = 3.0
+"""Standard deviations after which the smoothing kernel ends."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,10 @@ class BlockMaps:
     boundary: NDArray[np.uint8]
     distance: NDArray[np.float32]
     particle: NDArray[np.bool_]
+
+    def crop(self, box: Box) -> BlockMaps:
+        """Return the predictions of a part of the region, as views."""
+        return BlockMaps(self.foreground[box], self.boundary[box], self.distance[box], self.particle[box])
 
 
 @dataclass(frozen=True)
@@ -119,12 +130,13 @@ def smoothed_distance(maps: BlockMaps, mask: NDArray[np.bool_], config: Instance
     Returns
     -------
     NDArray
-        ``(z, y, x)`` float32 in voxels, rounded to fixed levels, 0 or less outside the foreground.
+        ``(z, y, x)`` float32, whole numbers: `LEVELS_PER_VOXEL` times the mean of both distances in voxels.
     """
     from bioimage_cpp.distance import distance_transform
     from scipy.ndimage import gaussian_filter
 
-    inside = mask & (maps.boundary < round(255 * config.boundary_threshold))
+    inside = maps.boundary < round(255 * config.boundary_threshold)
+    inside &= mask
     height: NDArray[np.float32]
     if inside.all():
         # No background in sight: the transform has nothing to measure from.
@@ -132,34 +144,30 @@ def smoothed_distance(maps: BlockMaps, mask: NDArray[np.bool_], config: Instance
     else:
         height = distance_transform(inside, number_of_threads=1)
     np.minimum(height, config.max_radius, out=height)
-    predicted = np.clip(maps.distance, 0.0, config.max_radius)
-    predicted *= mask
-    height += predicted
-    height *= 0.5
-    height -= np.float32(config.boundary_weight / 255) * maps.boundary
-    height = gaussian_filter(height, config.smoothing, truncate=3.0, mode="nearest")
-    np.rint(height * _LEVELS_PER_VOXEL, out=height)
-    height /= _LEVELS_PER_VOXEL
-    return height
+    np.add(height, maps.distance, out=height, where=mask)
+    height *= 0.5 * LEVELS_PER_VOXEL
+    height -= np.float32(config.boundary_weight / 255 * LEVELS_PER_VOXEL) * maps.boundary
+    height = gaussian_filter(height, config.smoothing, truncate=_TRUNCATE, mode="nearest")
+    return np.rint(height, out=height)
 
 
 def _find_seeds(
     height: NDArray[np.float32], mask: NDArray[np.bool_], config: InstanceConfig
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the local maxima of ``height`` in the mask as ``(n, 3)`` indices, and their heights."""
+    """Return the local maxima of ``height`` in the mask as ``(n, 3)`` indices, and their heights in voxels."""
     import cc3d
     from scipy.ndimage import maximum_filter
 
     top = maximum_filter(height, size=2 * config.seed_radius + 1, mode="nearest") == height
     top &= mask
-    top &= height >= config.min_peak
+    top &= height >= config.min_peak * LEVELS_PER_VOXEL
     flat = np.flatnonzero(top)
     plateaus = cc3d.connected_components(top, connectivity=26).reshape(-1)[flat]
     # A flat summit is one seed: its first voxel in scan order.
     _, first = np.unique(plateaus, return_index=True)
     chosen = flat[first]
     indices = np.stack(np.unravel_index(chosen, height.shape), axis=1).astype(np.int64)
-    return indices, height.reshape(-1)[chosen].astype(np.float64)
+    return indices, height.reshape(-1)[chosen].astype(np.float64) / LEVELS_PER_VOXEL
 
 
 def _sums(
@@ -212,7 +220,7 @@ def _edges(
         evidence.append(np.maximum(boundary[low][z, y, x], boundary[high][z, y, x]) / 255.0)
     return sum_edges(
         np.stack([np.concatenate(first), np.concatenate(second)], axis=1),
-        np.concatenate(saddle).astype(np.float64),
+        np.concatenate(saddle).astype(np.float64) / LEVELS_PER_VOXEL,
         np.concatenate(evidence),
         np.ones(sum(map(len, first))),
     )
@@ -265,6 +273,11 @@ def segment_block(
     mask = maps.particle & (maps.foreground >= round(255 * config.foreground_threshold))
     if not mask.any():
         return None
+    trimmed, part = _trim(block, mask, config)
+    if part is None:
+        return None
+    maps, mask = maps.crop(part), np.ascontiguousarray(mask[part])
+    whole_core, block = block.core, trimmed
     height = smoothed_distance(maps, mask, config)
     seeds, peaks = _find_seeds(height, mask, config)
     if not len(seeds):
@@ -291,7 +304,31 @@ def segment_block(
         upper=upper[rank] + start,
     )
     edges = _edges(labels, height, maps.boundary, names, block)
-    return names.astype(np.int32)[labels[block.core_in_outer]], fragments, edges
+    named = np.zeros([axis.stop - axis.start for axis in whole_core], np.int32)
+    inside = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(block.core, whole_core, strict=True))
+    named[inside] = names.astype(np.int32)[labels[block.core_in_outer]]
+    return named, fragments, edges
+
+
+def _trim(block: Block, mask: NDArray[np.bool_], config: InstanceConfig) -> tuple[Block, Box | None]:
+    """Shrink a block to its foreground and the context that smoothing and seeding look at.
+
+    Background beyond changes nothing, so the result is the same. The second value is the part of the outer region
+    that is left, None where no foreground is near the core.
+    """
+    reach = ceil(_TRUNCATE * config.smoothing) + config.seed_radius + 2
+    core, outer, part = [], [], []
+    for axis in range(3):
+        held = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        old = block.outer[axis]
+        start = max(old.start, old.start + int(held[0]) - reach)
+        stop = min(old.stop, old.start + int(held[-1]) + 1 + reach)
+        outer.append(slice(start, stop))
+        core.append(slice(max(block.core[axis].start, start), min(block.core[axis].stop, stop)))
+        part.append(slice(start - old.start, stop - old.start))
+    trimmed = Block(core=(core[0], core[1], core[2]), outer=(outer[0], outer[1], outer[2]))
+    empty = any(axis.start >= axis.stop for axis in core)
+    return trimmed, None if empty else (part[0], part[1], part[2])
 
 
 def _bounding_boxes(

@@ -83,7 +83,7 @@ class InstanceConfig:
     merge_depth: float = 0.75
     merge_boundary: float = 2.0
     min_voxels: int = 40
-    block_size: int = 192
+    block_size: int = 224
     margin: int = 48
 
     def __post_init__(self) -> None:

@@ -205,3 +205,15 @@ def test_memory_does_not_grow_with_the_volume() -> None:
 def test_settings_without_meaning_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         InstanceConfig(**change)  # type: ignore[arg-type]
+
+
+def test_empty_space_around_the_sample_changes_nothing() -> None:
+    shape = (30, 44, 37)
+    truth = paint(shape, crowd(shape, 8, 3))
+    truth[:2] = truth[-2:] = truth[:, :2] = truth[:, -2:] = 0
+    wide = np.zeros((70, 90, 37), np.int32)
+    wide[10:40, 30:74] = truth
+    inner, table = separate(predictions(truth))
+    outer, other = separate(predictions(wide), InstanceConfig(block_size=33))
+    assert len(table) == len(other)
+    assert np.array_equal(outer[10:40, 30:74] > 0, inner > 0)
