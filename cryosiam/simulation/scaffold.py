@@ -40,7 +40,6 @@ def smooth_noise(shape: tuple[int, ...], scale_voxels: float, rng: np.random.Gen
     step = max(1.0, scale_voxels / 2)
     coarse = rng.standard_normal([int(np.ceil(n / step)) + 4 for n in shape]).astype(np.float32)
     coarse = ndimage.gaussian_filter(coarse, 1.2, mode="wrap")
-    field = coarse
     if step > 1:
         # Shift into the middle, so that the grid's edge is not seen.
         grid = np.meshgrid(*[np.arange(n) / step + 1.5 for n in shape], indexing="ij", sparse=True)

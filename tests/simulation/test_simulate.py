@@ -73,7 +73,7 @@ def test_types_and_units_are_as_promised(scene):
 
 
 @given(seed=st.integers(0, 2**32 - 1), occupancy=st.floats(0, 0.4))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_labels_agree_with_picks(species, seed, occupancy):
     specimen = build_specimen(dataclasses.replace(SMALL, occupancy=occupancy), species, seed)
     particle = SEMANTIC_CLASSES.index("particle")
@@ -171,6 +171,7 @@ def test_less_dose_means_more_noise(species):
 
 
 @given(seed=st.integers(0, 10_000))
+@settings(deadline=None, max_examples=50)
 def test_drawn_configurations_are_reproducible_and_valid(seed):
     config = draw_config(seed, (32, 64, 64), 13.0)
     assert config == draw_config(seed, (32, 64, 64), 13.0)
