@@ -108,14 +108,14 @@ def test_numbers_of_tilts_must_agree(tmp_path):
 
 def test_missing_files_and_facts_are_named(tmp_path):
     tlt, xf = write_imod(tmp_path)
-    with pytest.raises(InputError, match="no.mrc does not exist"):
+    with pytest.raises(InputError, match=r"no\.mrc does not exist"):
         load_tilt_series("TS-01", TiltSeriesFiles(tmp_path / "no.mrc", tlt, xf))
     stack = write_stack(tmp_path / "S.mrc", np.zeros((len(ANGLES_DEG), 8, 8)), None)
     with pytest.raises(InputError, match="no pixel size in its header; give it with --pixel-size"):
         load_tilt_series("TS-01", TiltSeriesFiles(stack, tlt, xf))
     with pytest.raises(InputError, match="--pixel-size must be a positive number"):
         load_tilt_series("TS-01", TiltSeriesFiles(stack, tlt, xf, pixel_size_angstrom=-1.0))
-    with pytest.raises(InputError, match="no.tlt does not exist"):
+    with pytest.raises(InputError, match=r"no\.tlt does not exist"):
         load_tilt_series("TS-01", TiltSeriesFiles(stack, tmp_path / "no.tlt", xf, pixel_size_angstrom=10.0))
     with pytest.raises(InputError, match="has no tilt angles; give them with --tilt"):
         load_tilt_series("TS-01", TiltSeriesFiles(stack, xf=xf, pixel_size_angstrom=10.0))
