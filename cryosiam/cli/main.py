@@ -12,6 +12,9 @@ import cryosiam
 from cryosiam.cli.adapters import adapters
 from cryosiam.cli.info import info
 from cryosiam.cli.pick import COMMANDS
+from cryosiam.cli.reconstruct import EPILOG as RECONSTRUCT_EPILOG
+from cryosiam.cli.reconstruct import HELP as RECONSTRUCT_HELP
+from cryosiam.cli.reconstruct import reconstruct
 from cryosiam.cli.train import app as train
 from cryosiam.errors import CryoSiamError
 
@@ -78,6 +81,7 @@ def cryosiam_command(
 
 for _name, (_function, _help, _epilog) in COMMANDS.items():
     app.command(_name, help=_help, epilog=_epilog)(_function)
+app.command("reconstruct", help=RECONSTRUCT_HELP, epilog=RECONSTRUCT_EPILOG)(reconstruct)
 app.command("info")(info)
 app.command("adapters")(adapters)
 app.add_typer(train, name="train")
