@@ -11,8 +11,9 @@ VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 DEMO ?= demo
 
+# Twice quiet: errors only, no word on package folders that lack a package.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --constraint constraints.txt
+INSTALL := $(PIP) install -qq --constraint constraints.txt
 SOURCES := $(shell find cryosiam integrations schemas -not -name __pycache__ -not -name '*.pyc') \
 	setup.py pyproject.toml README.md LICENSE
 
@@ -48,7 +49,7 @@ clean:
 $(VENV)/environment:
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	$(PIP) install -qq --upgrade 'pip>=25.1'
 	@touch $@
 
 # Removing 'build' keeps modules that no longer exist out of the package.
