@@ -135,9 +135,11 @@ def _stages(options: PickOptions, dense: WeightsCard, subtomogram: WeightsCard) 
     load_classifier: Callable[[], Any] = cache(lambda: load_subtomogram(options.weights))
     check = CheckConfig.model_validate({"contrast": options.contrast.value, "wanted_contrast": dense.contrast.value})
     embedder = WeightsUsed(subtomogram.name, subtomogram.sha256)
+    load_network: Callable[[], Any] = cache(lambda: load_dense(options.weights))
+    network = WeightsUsed(dense.name, dense.sha256)
     return (
-        CheckStage(voxel_size, check),
-        DenseStage(WeightsUsed(dense.name, dense.sha256), cache(lambda: load_dense(options.weights)), voxel_size),
+        CheckStage(network, load_network, voxel_size, check),
+        DenseStage(network, load_network, voxel_size),
         PreviewStage(voxel_size),
         InstancesStage(InstancesConfig(calibration=dense.score)),
         EmbedStage(embedder, load_classifier),

@@ -108,6 +108,10 @@ class Manifest(_Record):
         """Return a manifest in which ``record`` stands for run ``name``."""
         return self.model_copy(update={"runs": {**self.runs, name: record}})
 
+    def without_run(self, name: str) -> Manifest:
+        """Return a manifest that does not know run ``name``."""
+        return self.model_copy(update={"runs": {run: record for run, record in self.runs.items() if run != name}})
+
 
 def load_manifest(folder: Path) -> Manifest | None:
     """Return the manifest of a results folder, or None where there is none.

@@ -201,6 +201,7 @@ class Runner:
                     done.append(run)
                 except InputError as error:
                     failed[run] = error
+                    self._forget_if_fruitless(run)
             self._summarise()
         return Outcome(tuple(done), tuple(up_to_date), failed)
 
@@ -243,14 +244,22 @@ class Runner:
 
     def _bring_up_to_date(self, item: PlannedRun, overwrite: bool) -> None:
         run, scratch = item.tomogram.run, self.project.scratch(item.tomogram.run)
+        record = self._start_record(item, overwrite)
+        # Stages that look at the input alone come before the locks: a tomogram that turns out to be unusable leaves
+        # no trace in the project, not even a lock file.
+        for stage in item.plan.stages:
+            if not stage.reads:
+                record = self._run_stage(stage, item, record, scratch)
         with ExitStack() as locks:
             for sink in self.project.sinks:
                 locks.enter_context(sink.lock(run))
-            record = self._start_record(item, overwrite)
             for stage in item.plan.stages:
-                record = self._run_stage(stage, item, record, scratch)
-            for product in item.plan.products:
-                record = self._write_product(product, item, record, scratch)
+                if stage.reads:
+                    record = self._run_stage(stage, item, record, scratch)
+            with self.reporter.stage(run, "write") as progress:
+                for number, product in enumerate(item.plan.products):
+                    progress(number, len(item.plan.products))
+                    record = self._write_product(product, item, record, scratch)
         scratch.drop_maps()
 
     def _start_record(self, item: PlannedRun, overwrite: bool) -> RunRecord:
@@ -313,7 +322,7 @@ class Runner:
 
     def _write_product(self, product: Product, item: PlannedRun, record: RunRecord, scratch: Scratch) -> RunRecord:
         run = item.tomogram.run
-        with self.reporter.stage(run, f"write {product.name}"), measured() as cost, storage_errors():
+        with measured() as cost, storage_errors():
             locations = tuple(product.write(ProductWork(item.tomogram, scratch)))
         record = record.with_product(
             product.name,
@@ -327,6 +336,19 @@ class Runner:
         )
         self._save(run, record)
         return record
+
+    def _forget_if_fruitless(self, run: str) -> None:
+        """Remove what is known of a run that failed before any product of it was written."""
+        record = self.manifest.runs.get(run)
+        if record is not None and record.products:
+            return
+        shutil.rmtree(self.project.scratch(run).folder, ignore_errors=True)
+        if record is not None:
+            self.manifest = self.manifest.without_run(run)
+            if self.manifest.runs:
+                save_manifest(self.project.out, self.manifest)
+            else:
+                (self.project.out / FILE_NAME).unlink()
 
     def _summarise(self) -> None:
         if self.summary is None or not self.manifest.runs:

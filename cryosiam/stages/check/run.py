@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosiam.domain import Contrast
+from cryosiam.domain import Contrast, Volume
+from cryosiam.inference.contrast import contrast_vote, guess_contrast
 from cryosiam.inference.normalisation import Normalisation, measure_normalisation
 from cryosiam.inference.resampling import on_grid
 from cryosiam.stages.check.config import CheckConfig
@@ -16,6 +18,7 @@ from cryosiam.stages.check.digest import sha256_of_volume
 if TYPE_CHECKING:
     from cryosiam.stages.scratch import Scratch
     from cryosiam.stages.stage import StageWork, WeightsUsed
+    from cryosiam.weights import DenseWeights
 
 NAME = "check"
 
@@ -66,31 +69,38 @@ class CheckStage:
 
     Parameters
     ----------
+    weights
+        Weights of the dense network, which votes on the contrast where the voxels alone do not tell.
+    load
+        Loads them.
     voxel_size_angstrom
         Voxel size the weights learnt at.
     config
         Settings.
     """
 
+    weights: WeightsUsed
+    load: Callable[[], DenseWeights]
     voxel_size_angstrom: float
     config: CheckConfig = field(default_factory=CheckConfig)
-    weights: WeightsUsed | None = None
     name: str = NAME
     reads: tuple[str, ...] = ()
     makes: tuple[str, ...] = ("checked",)
 
     def prepare(self) -> None:
-        """Nothing is needed."""
+        """Load and check the weights."""
+        self.load()
 
     def run(self, work: StageWork) -> dict[str, Any]:
         """Write the table ``checked``."""
         tomogram = work.tomogram
         volume, grid = on_grid(tomogram.volume, tomogram.voxel_size_angstrom, self.voxel_size_angstrom)
         normalisation = measure_normalisation(volume, run=tomogram.run, source=tomogram.source)
-        contrast, found = self._contrast(work)
+        contrast, found = self._contrast(work, volume, grid, normalisation)
         CheckedInput(normalisation, 1 if contrast == self.config.wanted_contrast else -1, grid).save(work.scratch)
         if contrast != self.config.wanted_contrast:
-            work.note(f"protein is {contrast} here ({found}); the network sees it inverted, results keep it")
+            tell = work.warn if self.config.contrast == "auto" else work.note
+            tell(f"protein is {contrast} here ({found}); grey values are inverted for the network, results keep theirs")
         if grid != tomogram.voxel_size_angstrom:
             work.note(f"voxels of {tomogram.voxel_size_angstrom:g} Å are resampled to {grid:g} Å for the network")
         return {
@@ -101,10 +111,23 @@ class CheckStage:
             "normalisation": asdict(normalisation),
         }
 
-    def _contrast(self, work: StageWork) -> tuple[str, str]:
+    def _contrast(
+        self, work: StageWork, volume: Volume, voxel_size_angstrom: float, normalisation: Normalisation
+    ) -> tuple[str, str]:
         """Return the contrast and how it became known."""
         if self.config.contrast != "auto":
             return self.config.contrast, "given by --contrast"
         if work.tomogram.contrast is not Contrast.UNKNOWN:
             return work.tomogram.contrast.value, "stated by the tomogram"
+        guess = guess_contrast(volume, voxel_size_angstrom)
+        if guess.contrast is not Contrast.UNKNOWN:
+            return guess.contrast.value, f"found from the voxels, confidence {guess.confidence:.2f}"
+        vote = contrast_vote(self.load().network, volume, normalisation, device=work.resources.device)
+        if vote.contrast is not Contrast.UNKNOWN:
+            # The network says which sign suits it, and that is the contrast it learnt with.
+            same = vote.contrast is Contrast.DARK
+            wanted = self.config.wanted_contrast
+            other = "bright" if wanted == "dark" else "dark"
+            return wanted if same else other, f"found by the network, confidence {vote.confidence:.2f}"
+        work.note(f"contrast cannot be told from the voxels; protein is taken to be {self.config.wanted_contrast}")
         return self.config.wanted_contrast, "assumed"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cryosiam.identification import UNKNOWN, Classifier
 from cryosiam.stages.classify.config import ClassifyConfig
 from cryosiam.stages.instances.run import load_particles
 
@@ -41,8 +42,8 @@ class ClassifyStage:
     makes: tuple[str, ...] = ("picks",)
 
     def prepare(self) -> None:
-        """Load and check the weights."""
-        self.load()
+        """Load and check the weights and their classifier."""
+        self._classifier()
 
     def run(self, work: StageWork) -> dict[str, Any]:
         """Write the table ``picks``.
@@ -50,15 +51,9 @@ class ClassifyStage:
         The score of a pick is the probability that it is a particle times the probability of its class; for a
         particle without class, times the probability that the best class is wrong.
         """
-        from cryosiam.identification import UNKNOWN, Classifier
-
-        model = self.load()
-        classifier = Classifier.from_arrays(model.classifier, model.card.species)
-        if self.config.confidence is not None:
-            classifier = classifier.with_threshold(self.config.confidence)
         table, voxel_size_angstrom = load_particles(work.scratch)
         vectors = work.scratch.table("embeddings")["vectors"]
-        found = classifier.classify(vectors)
+        found = self._classifier().classify(vectors)
         named = np.array([name != UNKNOWN for name in found.names], dtype=bool)
         scores = table.scores * np.where(named, found.confidence, 1.0 - found.confidence)
         work.scratch.save_table(
@@ -71,4 +66,11 @@ class ClassifyStage:
                 "confidence": found.confidence,
             },
         )
-        return {"classes": dict(sorted(Counter(found.names).items()))}
+        counts = Counter(found.names).most_common()
+        work.note(f"{len(table)} particles" + "".join(f", {count} {name}" for name, count in counts))
+        return {"classes": dict(counts)}
+
+    def _classifier(self) -> Classifier:
+        model = self.load()
+        classifier = Classifier.from_arrays(model.classifier, model.card.species)
+        return classifier if self.config.confidence is None else classifier.with_threshold(self.config.confidence)

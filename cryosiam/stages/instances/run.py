@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosiam.segmentation import InstanceTable, ScoreCalibration, separate_instances
+from cryosiam.segmentation import (
+    InstanceMaps,
+    InstanceTable,
+    SampleMask,
+    ScoreCalibration,
+    find_sample,
+    separate_instances,
+)
 from cryosiam.stages.dense.products import dense_products, grid_voxel_size
 from cryosiam.stages.instances.config import InstancesConfig
 
 if TYPE_CHECKING:
-    from cryosiam.segmentation import InstanceMaps
     from cryosiam.stages.scratch import Scratch
     from cryosiam.stages.stage import StageWork, WeightsUsed
 
@@ -40,7 +46,7 @@ class InstancesStage:
 
     def run(self, work: StageWork) -> dict[str, Any]:
         """Write the map ``instances`` and the table ``particles``."""
-        maps, facts = self._maps(work.scratch)
+        maps, facts = self._maps(work)
         labels = work.scratch.create_map("instances", maps.shape, np.int32)
         table = separate_instances(
             maps,
@@ -53,19 +59,25 @@ class InstancesStage:
         save_particles(work.scratch, table, grid_voxel_size(work.scratch))
         return {"particles": len(table), **facts}
 
-    def _maps(self, scratch: Scratch) -> tuple[InstanceMaps, dict[str, Any]]:
-        from cryosiam.segmentation import InstanceMaps
-
-        products = dense_products(scratch)
-        return (
-            InstanceMaps(
-                foreground=products.array("foreground"),
-                boundary=products.array("boundary"),
-                distance=products.array("distance"),
-                semantic=products.array("semantic"),
-            ),
-            {},
+    def _maps(self, work: StageWork) -> tuple[InstanceMaps, dict[str, Any]]:
+        """Return what the separation reads, and what is known of the sample."""
+        products = dense_products(work.scratch)
+        sample: SampleMask | None = None
+        facts: dict[str, Any] = {}
+        if self.config.sample:
+            found = find_sample(products.array("sample"), products.shape, grid_voxel_size(work.scratch))
+            if not found.found:
+                work.warn("no sample was found, so the whole volume is searched")
+            facts = {"sample_fraction": round(found.fraction, 4), "thickness_angstrom": found.thickness_angstrom}
+            sample = found
+        maps = InstanceMaps(
+            foreground=products.array("foreground"),
+            boundary=products.array("boundary"),
+            distance=products.array("distance"),
+            semantic=products.array("semantic"),
+            sample=sample,
         )
+        return maps, facts
 
 
 def save_particles(scratch: Scratch, table: InstanceTable, voxel_size_angstrom: float) -> None:
