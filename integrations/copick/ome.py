@@ -11,11 +11,10 @@ import numpy as np
 from cryosiam.domain import Contrast, Hand, MissingWedge
 from cryosiam.errors import InputError
 from cryosiam.integrations.copick.library import logging_kept
+from cryosiam.integrations.copick.zarr_volume import ZarrVolume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from cryosiam.domain.tomogram import Box
 
 ATTRIBUTE = "cryosiam"
 """Key of our own facts in a group's attributes."""
@@ -37,41 +36,6 @@ class Acquisition:
     wedge: MissingWedge | None = None
     defocus_um: float | None = None
     hand: Hand | None = None
-
-
-class ZarrVolume:
-    """The full-resolution level of an OME-Zarr group, read region by region.
-
-    Parameters
-    ----------
-    array
-        Zarr array of shape ``(z, y, x)``.
-    where
-        Place it comes from, for messages.
-    """
-
-    def __init__(self, array: Any, where: str) -> None:
-        self._array = array
-        self._where = where
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Size in voxels along z, y, x."""
-        z, y, x = self._array.shape
-        return int(z), int(y), int(x)
-
-    def read(self, box: Box) -> NDArray[np.float32]:
-        """Return the voxels of ``box`` as a new float32 array in C order.
-
-        Raises
-        ------
-        InputError
-            If a chunk of the file is damaged.
-        """
-        try:
-            return np.array(self._array[box], dtype=np.float32, order="C")
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"a chunk of {self._where} is damaged ({error}); copy the tomogram again") from error
 
 
 def open_group(store: Any, where: str) -> Any:

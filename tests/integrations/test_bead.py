@@ -90,11 +90,20 @@ def write_stack(folder: Path, parity: str) -> Path:
 
 def write_tilt_star(folder: Path, run: str, stack: Path) -> Path:
     """Write RELION's table of the tilt images of ``run``."""
-    columns = (
-        "rlnMicrographName rlnTomoXTilt rlnTomoYTilt rlnTomoZRot rlnTomoXShiftAngst "
-        "rlnTomoYShiftAngst rlnDefocusU rlnDefocusV rlnDefocusAngle rlnCtfScalefactor "
-        "rlnMicrographPreExposure rlnTomoNominalStageTiltAngle"
-    ).split()
+    columns = [
+        "rlnMicrographName",
+        "rlnTomoXTilt",
+        "rlnTomoYTilt",
+        "rlnTomoZRot",
+        "rlnTomoXShiftAngst",
+        "rlnTomoYShiftAngst",
+        "rlnDefocusU",
+        "rlnDefocusV",
+        "rlnDefocusAngle",
+        "rlnCtfScalefactor",
+        "rlnMicrographPreExposure",
+        "rlnTomoNominalStageTiltAngle",
+    ]
     rows = [
         f"{number}@{stack} 0 {tilt} 0 0 0 20000 20000 0 1 {3 * number} {tilt}"
         for number, tilt in enumerate(TILTS_DEG, start=1)
@@ -109,11 +118,21 @@ def star(path: Path, block: str, columns: list[str], rows: list[str]) -> Path:
 
 
 def write_tomograms_star(folder: Path) -> Path:
-    columns = (
-        "rlnTomoName rlnTomoTiltSeriesStarFile rlnVoltage rlnSphericalAberration rlnAmplitudeContrast "
-        "rlnMicrographOriginalPixelSize rlnTomoHand rlnOpticsGroupName rlnTomoTiltSeriesPixelSize "
-        "rlnTomoTomogramBinning rlnTomoSizeX rlnTomoSizeY rlnTomoSizeZ"
-    ).split()
+    columns = [
+        "rlnTomoName",
+        "rlnTomoTiltSeriesStarFile",
+        "rlnVoltage",
+        "rlnSphericalAberration",
+        "rlnAmplitudeContrast",
+        "rlnMicrographOriginalPixelSize",
+        "rlnTomoHand",
+        "rlnOpticsGroupName",
+        "rlnTomoTiltSeriesPixelSize",
+        "rlnTomoTomogramBinning",
+        "rlnTomoSizeX",
+        "rlnTomoSizeY",
+        "rlnTomoSizeZ",
+    ]
     rows = []
     for parity, size in SIZES_XYZ.items():
         stack = write_stack(folder, parity)

@@ -1,0 +1,88 @@
+"""Read a chunked volume region by region without unpacking each chunk again and again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import product
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from cryosiam.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cryosiam.domain.tomogram import Box
+
+CACHE_BYTES: Final = 256 * 2**20
+"""Unpacked chunks kept in memory. Tiles of a network overlap, and each touches up to eight chunks of 64 MiB."""
+
+_Index = tuple[int, ...]
+
+
+class ZarrVolume:
+    """A Zarr array read region by region; the chunks used last stay unpacked, up to a bound.
+
+    Safe to read from several threads.
+
+    Parameters
+    ----------
+    array
+        Zarr array of shape ``(z, y, x)``.
+    where
+        Place it comes from, for messages.
+    cache_bytes
+        Bound on the chunks kept.
+    """
+
+    def __init__(self, array: Any, where: str, cache_bytes: int = CACHE_BYTES) -> None:
+        self._array = array
+        self._where = where
+        self._cache_bytes = cache_bytes
+        self._chunks: OrderedDict[_Index, NDArray[Any]] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Size in voxels along z, y, x."""
+        z, y, x = self._array.shape
+        return int(z), int(y), int(x)
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        """Return the voxels of ``box`` as a new float32 array in C order.
+
+        Raises
+        ------
+        InputError
+            If a chunk of the file is damaged.
+        """
+        result = np.empty([side.stop - side.start for side in box], dtype=np.float32)
+        sizes = self._array.chunks
+        touched = [range(side.start // size, -(-side.stop // size)) for side, size in zip(box, sizes, strict=True)]
+        for index in product(*touched):
+            first = [number * size for number, size in zip(index, sizes, strict=True)]
+            chunk = self._chunk(index)
+            low = [max(side.start, start) for side, start in zip(box, first, strict=True)]
+            high = [min(s.stop, start + n) for s, start, n in zip(box, first, chunk.shape, strict=True)]
+            inside = tuple(slice(a - o, b - o) for a, b, o in zip(low, high, first, strict=True))
+            target = tuple(slice(a - s.start, b - s.start) for a, b, s in zip(low, high, box, strict=True))
+            result[target] = chunk[inside]
+        return result
+
+    def _chunk(self, index: _Index) -> NDArray[Any]:
+        with self._lock:
+            chunk = self._chunks.pop(index, None)
+            if chunk is None:
+                chunk = self._unpacked(index)
+            self._chunks[index] = chunk
+            while len(self._chunks) > 1 and sum(kept.nbytes for kept in self._chunks.values()) > self._cache_bytes:
+                self._chunks.popitem(last=False)
+            return chunk
+
+    def _unpacked(self, index: _Index) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array.get_block_selection(index))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"a chunk of {self._where} is damaged ({error}); copy the tomogram again") from error
