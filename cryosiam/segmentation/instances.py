@@ -78,9 +78,9 @@ class InstanceConfig:
     boundary_weight: float = 1.0
     smoothing: float = 1.0
     seed_radius: int = 3
-    min_peak: float = 0.5
+    min_peak: float = 0.4
     max_radius: float = 24.0
-    merge_depth: float = 0.75
+    merge_depth: float = 0.6
     merge_boundary: float = 2.0
     min_voxels: int = 40
     block_size: int = 224

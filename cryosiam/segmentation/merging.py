@@ -112,8 +112,9 @@ def _edge_costs(
     fragments: FragmentTable, edges: EdgeTable, ends: NDArray[np.int64], config: InstanceConfig
 ) -> NDArray[np.float64]:
     """Return the cost of cutting each edge: positive attracts, negative repels."""
-    summit = np.maximum(fragments.peaks[ends].min(axis=1), 1e-6)
-    depth = 1.0 - np.clip(edges.saddle / summit, 0.0, 1.0)
+    summit = fragments.peaks[ends].min(axis=1)
+    # Relative to the summit; of hills lower than a voxel, the depth in voxels counts, for their shape is noise.
+    depth = np.clip((summit - edges.saddle) / np.maximum(summit, 1.0), 0.0, 1.0)
     boundary = edges.boundary_sum / edges.faces
     repulsion = depth / config.merge_depth + boundary / config.merge_boundary
     costs: NDArray[np.float64] = 1.0 - repulsion
