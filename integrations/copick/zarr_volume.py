@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
     from cryosiam.domain.tomogram import Box
 
-CACHE_BYTES: Final = 256 * 2**20
-"""Unpacked chunks kept in memory. Tiles of a network overlap, and each touches up to eight chunks of 64 MiB."""
+CACHE_BYTES: Final = 640 * 2**20
+"""Bound on the unpacked chunks kept in memory."""
 
 _Index = tuple[int, ...]
 
 
 class ZarrVolume:
-    """A Zarr array read region by region; the chunks used last stay unpacked, up to a bound.
+    """A Zarr array read region by region; the chunks used last stay unpacked.
 
-    Safe to read from several threads.
+    Kept is at most one layer of chunks: slabs of whole slices and rows of overlapping tiles then unpack each chunk once,
+    and the memory does not grow with the depth of the volume. Safe to read from several threads.
 
     Parameters
     ----------
@@ -34,13 +35,14 @@ class ZarrVolume:
     where
         Place it comes from, for messages.
     cache_bytes
-        Bound on the chunks kept.
+        Bound on the chunks kept, where a layer is larger.
     """
 
     def __init__(self, array: Any, where: str, cache_bytes: int = CACHE_BYTES) -> None:
         self._array = array
         self._where = where
-        self._cache_bytes = cache_bytes
+        layer = min(array.chunks[0], array.shape[0]) * array.shape[1] * array.shape[2] * array.dtype.itemsize
+        self._cache_bytes = min(cache_bytes, layer)
         self._chunks: OrderedDict[_Index, NDArray[Any]] = OrderedDict()
         self._lock = Lock()
 

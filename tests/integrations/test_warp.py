@@ -32,7 +32,7 @@ def test_beads_land_where_warp_means_them(tmp_path, size, binning, inverted):
     assert tomogram.hand is Hand.INVERTED
     assert bead_errors(volume).max() < 0.1
     assert bead_errors(volume, BEADS_XYZ * [1, 1, -1]).max() > 1
-    assert any("mirror image" in note for note in notes) is inverted
+    assert any("other hand" in note for note in notes) is inverted
 
 
 @needs_data
@@ -120,6 +120,11 @@ def test_tilts_left_out_in_warp_are_left_out(tmp_path, images_of_used_only):
         ("<TiltSeries/>", "has no tilts"),
         ("<TiltSeries><Angles>1 2</Angles></TiltSeries>", "has no <AxisAngle>"),
         ("<TiltSeries><Angles>1 x</Angles></TiltSeries>", "no number"),
+        (
+            "<TiltSeries><Angles>1</Angles><AxisAngle>1</AxisAngle><AxisOffsetX>1</AxisOffsetX>"
+            "<AxisOffsetY>1</AxisOffsetY><GridMovementX><Node X='7' Value='1'/></GridMovementX></TiltSeries>",
+            "damaged grid",
+        ),
         (
             "<TiltSeries><Angles>1 2</Angles><AxisAngle>1</AxisAngle><AxisOffsetX>1 2</AxisOffsetX>"
             "<AxisOffsetY>1 2</AxisOffsetY></TiltSeries>",
