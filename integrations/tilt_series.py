@@ -102,7 +102,10 @@ def _with_warp(
     if len(used) < len(warp.used):
         notes.append(f"{len(warp.used) - len(used)} of {len(warp.used)} tilts are left out, as {path} says")
     if warp.defocus_slope_inverted:
-        notes.append(f"{path} says AreAnglesInverted: its tomograms show the mirror image of the specimen")
+        notes.append(
+            f"{path} says AreAnglesInverted: by the defocus gradient the specimen has the other hand than Warp's "
+            "tomogram, which is the one made here; --keep-angles makes the mirror image"
+        )
     if warp.ignored:
         notes.append(
             f"{', '.join(warp.ignored)} of {path} are not applied; expect small shifts against Warp's tomogram"

@@ -22,6 +22,8 @@ _WINDOW: Final = 5
 def remove_hot_pixels(image: NDArray[np.floating], threshold_sigmas: float = THRESHOLD_SIGMAS) -> NDArray[np.float32]:
     """Replace pixels that stand out from the median of their 5 x 5 neighbourhood by that median.
 
+    A pixel stays if more than `LARGEST_CLUSTER` pixels of the neighbourhood stand out at least half as far.
+
     Parameters
     ----------
     image

@@ -106,7 +106,7 @@ class WeightedTiltSeries:
         suffix
             Added to the tomogram type, to tell half reconstructions apart.
         """
-        chosen = np.arange(len(self.images)) if tilts is None else tilts
+        chosen = slice(None) if tilts is None else tilts
         sign = -1.0 if self.hand is Hand.INVERTED else 1.0
         angles_deg = sign * self.series.alignment.tilt_angles_deg[chosen]
         defocus_um = self.series.defocus_um
@@ -115,7 +115,7 @@ class WeightedTiltSeries:
             volume=BackProjectedVolume(self.images[chosen], angles_deg, self.options.thickness, self.options.threads),
             voxel_size_angstrom=self.options.voxel_size_angstrom,
             tomogram_type=self.options.tomogram_type + suffix,
-            source=f"weighted back-projection of {len(chosen)} tilt images",
+            source=f"weighted back-projection of {len(angles_deg)} tilt images",
             contrast=Contrast.DARK,
             wedge=MissingWedge(float(angles_deg.min()), float(angles_deg.max())),
             defocus_um=None if defocus_um is None else float(np.mean(defocus_um)),
@@ -165,10 +165,8 @@ def weight_tilt_series(
     count, *image_shape = series.images.shape
     shape = aligned_shape((image_shape[0], image_shape[1]), series.alignment.matrices, max(scale, 1.0))
     images = np.empty((count, *shape), np.float32)
-    done = 0
 
     def prepare(tilt: int) -> None:
-        nonlocal done
         aligned = align_image(
             _normalised(series, tilt),
             series.alignment.matrices[tilt],
@@ -177,12 +175,11 @@ def weight_tilt_series(
             scale,
         )
         images[tilt] = r_weight(aligned[None], options.roll_off_start, options.roll_off_sigma)[0]
-        done += 1
-        if progress is not None:
-            progress(done, count)
 
     with ThreadPoolExecutor(options.threads or available_threads()) as pool:
-        list(pool.map(prepare, range(count)))
+        for done, _ in enumerate(pool.map(prepare, range(count)), start=1):
+            if progress is not None:
+                progress(done, count)
     return WeightedTiltSeries(images, series, options)
 
 

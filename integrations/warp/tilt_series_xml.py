@@ -7,8 +7,8 @@ Warp draws a point (x, y, z in Å from the volume's centre) at
 from the image's centre, with ``a`` the AxisAngle and ``t`` the angle as it is written. The sign before ``z`` is
 the opposite of IMOD's, so with our rule ``u = x cos(t) + z sin(t)`` the angles of a Warp XML are to be inverted,
 and a tomogram from the same angles in an ``.xf`` alignment is the mirror image. ``AreAnglesInverted`` does not
-change this: in Warp it turns the sign of the defocus slope only, which says that the specimen itself has the
-other hand. The test compares with positions that Warp computed.
+change this: in Warp it turns the sign of the defocus slope only, by which the specimen itself has the other
+hand. The test compares with positions that Warp computed.
 """
 
 from __future__ import annotations
@@ -81,6 +81,13 @@ def read_warp_xml(path: Path) -> WarpTiltSeries:
         If the file is missing, is no tilt-series XML, has no tilts, or its columns differ in length.
     """
     root = _root(path)
+    try:
+        return _parsed(root, path)
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path} has a damaged grid or number ({error}); write the file again") from error
+
+
+def _parsed(root: Element, path: Path) -> WarpTiltSeries:
     angles = _column(root, "Angles", path)
     if angles is None:
         raise InputError(f"{path} has no tilts (no <Angles>); give the XML of an aligned tilt series")
