@@ -5,9 +5,9 @@ from __future__ import annotations
 
 def adapters() -> None:
     """List the installed adapters and what each can do."""
-    from rich.console import Console
     from rich.table import Table
 
+    from cryosiam.cli.tables import console
     from cryosiam.ports import installed_adapters
 
     table = Table("adapter", "kind", "can do", "about", "from", box=None, pad_edge=False)
@@ -20,6 +20,4 @@ def adapters() -> None:
             can.summary,
             adapter.distribution,
         )
-    console = Console()
-    # In a pipe nothing is cut: each adapter stays one line.
-    console.print(table, soft_wrap=False, width=None if console.is_terminal else 240)
+    console().print(table)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from cryosiam.cli.compose import compose, describe_plan
 from cryosiam.cli.pick import PickOptions
+from cryosiam.cli.tables import console
 from cryosiam.domain import Tomogram
 from cryosiam.errors import CryoSiamError
 from cryosiam.pipeline.progress import QuietReporter
 from cryosiam.ports import Source, adapter_class
 
 
-def describe_project(project: Path) -> None:
+def describe_project(project: Path, weights: str) -> None:
     """Print the project's objects and runs, what is missing, and what ``pick`` would do.
 
     Raises
@@ -23,15 +23,15 @@ def describe_project(project: Path) -> None:
     CryoSiamError
         If the project file cannot be used at all; what is wrong with single runs is printed.
     """
-    console = Console(soft_wrap=True, highlight=False)
+    output = console()
     source: Source = adapter_class("source", "copick")(project)
     objects = ", ".join(f"{entry.name} ({entry.label})" for entry in getattr(source, "objects", ()))
-    console.print(f"[b]{project}[/]: {_count(len(source.runs()), 'run')}")
-    console.print(f"objects: {objects or 'none yet; pick adds those it finds'}")
-    console.print(_runs_table(source))
-    console.print(f"\n[b]cryosiam pick --copick {project}[/] would do:")
-    for line in _what_pick_would_do(project):
-        console.print(f"  {line}", markup=False)
+    output.print(f"[b]{project}[/]: {_count(len(source.runs()), 'run')}")
+    output.print(f"objects: {objects or 'none yet; pick adds those it finds'}")
+    output.print(_runs_table(source))
+    output.print(f"\n[b]cryosiam pick --copick {project}[/] would do:")
+    for line in _what_pick_would_do(project, weights):
+        output.print(f"  {line}", markup=False)
 
 
 def _runs_table(source: Source) -> Table:
@@ -61,9 +61,9 @@ def _missing(tomogram: Tomogram) -> list[str]:
     return [name for name, value in facts.items() if value is None]
 
 
-def _what_pick_would_do(project: Path) -> list[str]:
+def _what_pick_would_do(project: Path, weights: str) -> list[str]:
     try:
-        composition = compose(PickOptions(copick=project), "pick")
+        composition = compose(PickOptions(copick=project, weights=weights), "pick")
         planned = composition.runner(QuietReporter()).plan()
     except CryoSiamError as error:
         return [f"stop: {error}"]

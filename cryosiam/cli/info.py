@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from cryosiam.cli.options import Weights
+
 
 def info(
     project: Annotated[Path, typer.Argument(metavar="JSON", help="copick project file.")],
+    weights: Weights = "light",
 ) -> None:
     """Say what is in a copick project, what is missing, and what [b]pick[/] would do."""
     from cryosiam.cli.describe import describe_project
 
-    describe_project(project)
+    describe_project(project, weights)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again to go on",
     errno.EDQUOT: "your disk quota is used up; free some space and run the same command again to go on",
-    errno.EFBIG: "the file would exceed the largest size allowed here; write to another disk",
-    errno.EROFS: "the file system is read-only; choose another folder with --out",
-    errno.EACCES: "you have no permission to write there; choose another folder with --out",
-    errno.EPERM: "you have no permission to write there; choose another folder with --out",
+    errno.EFBIG: "the file would exceed the largest size allowed here; use another disk",
+    errno.EROFS: "the file system is read-only; use a copy or another folder",
+    errno.EACCES: "you have no permission to write there; use a copy or another folder",
+    errno.EPERM: "you have no permission to write there; use a copy or another folder",
     errno.EIO: "the disk reports an input/output error; check it and run the same command again to go on",
 }
 

@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from cryosiam.cli.main import app\n"
         "try: app(['pick', '--help'])\n"
         "except SystemExit: pass\n"
-        "print([n for n in ('torch','numpy','copick','zarr','sklearn','matplotlib','pydantic') if n in sys.modules])"
+        "print([n for n in ('torch','numpy','copick','zarr','sklearn','matplotlib') if n in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "[]"
@@ -53,12 +53,12 @@ def test_adapters(call: Any) -> None:
         assert any(line.startswith(name) and can in line for line in lines)
 
 
-def test_info(make_project: Any, call: Any) -> None:
+def test_info(make_project: Any, weights: Path, call: Any) -> None:
     project = make_project(shape=(24, 32, 40), runs=2)
     broken = project.folder / "overlay" / "ExperimentRuns" / "TS_03" / "VoxelSpacing10.000"
     broken.mkdir(parents=True)
     before = project.contents()
-    result = call("info", project.config)
+    result = call("info", project.config, "--weights", weights)
     assert result.returncode == 0, result.stderr
     assert "TS_01" in result.stdout
     assert "24 32 40" in result.stdout
