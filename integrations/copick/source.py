@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,8 @@ from cryosiam.ports import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_log = logging.getLogger(__name__)
 
 PRODUCT: Final = "denoised"
 """Part of the type name by which a tomogram that CryoSiam made is known as product, not input."""
@@ -94,6 +97,12 @@ class CopickSource:
             raise InputError(
                 f"{where} states a voxel size of {voxel_size:g} Å but lies in a folder of "
                 f"{entry.spacing_angstrom:g} Å; correct the one that is wrong"
+            )
+        if volume.missing_chunks:
+            _log.warning(
+                "%d chunk(s) of %s are not there and read as 0; if a copy was interrupted, copy it again",
+                volume.missing_chunks,
+                where,
             )
         return Tomogram(
             run=run,

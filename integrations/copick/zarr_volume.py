@@ -25,8 +25,8 @@ _Index = tuple[int, ...]
 class ZarrVolume:
     """A Zarr array read region by region; the chunks used last stay unpacked.
 
-    Kept is at most one layer of chunks: slabs of whole slices and rows of overlapping tiles then unpack each chunk once,
-    and the memory does not grow with the depth of the volume. Safe to read from several threads.
+    Kept is at most one layer of chunks: slabs of whole slices and rows of overlapping tiles then unpack each chunk
+    once, and the memory does not grow with the depth of the volume. Safe to read from several threads.
 
     Parameters
     ----------
@@ -51,6 +51,11 @@ class ZarrVolume:
         """Size in voxels along z, y, x."""
         z, y, x = self._array.shape
         return int(z), int(y), int(x)
+
+    @property
+    def missing_chunks(self) -> int:
+        """Number of chunks that are not stored; Zarr reads them as the fill value without a word."""
+        return int(self._array.nchunks - self._array.nchunks_initialized)
 
     def read(self, box: Box) -> NDArray[np.float32]:
         """Return the voxels of ``box`` as a new float32 array in C order.

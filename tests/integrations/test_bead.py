@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 import starfile
 from numpy.typing import NDArray
-from scipy.ndimage import center_of_mass
+from scipy.ndimage import center_of_mass, distance_transform_edt
 
 from cryosiam.domain import ArrayVolume, Picks, Tomogram
 from cryosiam.geometry import binning_shift_angstrom, positions_from_indices
@@ -26,6 +27,7 @@ from cryosiam.integrations.mrc.source import MrcSource
 from cryosiam.integrations.relion.picks_star import PicksStarSink
 from cryosiam.integrations.relion.relion5 import Relion5Sink
 from cryosiam.ports import ProductKey
+from cryosiam.segmentation.instances import InstanceMaps, separate_instances
 
 KEY = ProductKey("cryosiam", "7")
 PIXEL_SIZE = 2.5
@@ -71,6 +73,27 @@ def test_bead_in_picks_star(tmp_path: Path, parity: str, binning: int) -> None:
     row = starfile.read(sink.finish(KEY)[0], always_dict=True)["particles"].iloc[0]
     found = np.array([row[f"rlnCoordinate{axis}"] for axis in "XYZ"])
     np.testing.assert_allclose(found * binning, PLACE_XYZ, atol=0.1)
+
+
+@pytest.mark.parametrize("binning", BINNINGS)
+@pytest.mark.parametrize("parity", SIZES_XYZ)
+def test_bead_found_by_the_instance_separation(tmp_path: Path, parity: str, binning: int) -> None:
+    z, y, x = np.indices(SIZES_XYZ[parity][::-1], dtype=np.float32, sparse=True)
+    distance = np.sqrt((x - PLACE_XYZ[0]) ** 2 + (y - PLACE_XYZ[1]) ** 2 + (z - PLACE_XYZ[2]) ** 2)
+    ball = binned(np.clip(14.5 - distance, 0, 1), binning)
+    foreground = np.rint(255 * ball).astype(np.uint8)
+    maps = InstanceMaps(foreground, np.zeros_like(foreground), distance_transform_edt(ball >= 0.5).astype(np.float32))
+    table = separate_instances(maps, np.zeros(ball.shape, np.int32))
+    voxel_size = PIXEL_SIZE * binning
+    picks = table.to_picks("TS_01", voxel_size, "bead")
+    assert len(picks) == 1
+    picks = replace(picks, positions_angstrom=picks.positions_angstrom + binning_shift_angstrom(binning, PIXEL_SIZE))
+    sink = Relion5Sink(tmp_path, None, PIXEL_SIZE, SIZES_XYZ[parity])
+    sink.write_picks(Tomogram("TS_01", ArrayVolume(foreground), voxel_size, "wbp", "memory"), picks, KEY)
+    row = starfile.read(sink.finish(KEY)[0], always_dict=True)["particles"].iloc[0]
+    centred = np.array([row[f"rlnCenteredCoordinate{axis}Angst"] for axis in "XYZ"])
+    found = centred / PIXEL_SIZE + np.array(SIZES_XYZ[parity]) / 2.0
+    np.testing.assert_allclose(found, PLACE_XYZ, atol=0.1 * binning)
 
 
 def write_stack(folder: Path, parity: str) -> Path:

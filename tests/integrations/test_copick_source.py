@@ -255,6 +255,20 @@ def test_damaged_chunk(project: Any) -> None:
         tomogram.volume.read((slice(0, 20), slice(0, 30), slice(0, 45)))
 
 
+def test_chunks_that_were_not_copied_are_told_of(
+    make_project: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(shape=(4, 300, 300))
+    source = CopickSource(project.config_path)
+    with caplog.at_level(logging.WARNING):
+        source.tomogram("TS_01")
+        assert not caplog.text
+        (project.zattrs().parent / "0" / "0" / "1" / "0").unlink()
+        source.tomogram("TS_01")
+    assert "1 chunk(s) of" in caplog.text
+    assert "copy it again" in caplog.text
+
+
 def test_no_such_run_lists_near_names(project: Any) -> None:
     assert "there is no run 'TS_1'" in refused(project.config_path, runs=["TS_1"])
     assert "did you mean TS_01?" in refused(project.config_path, runs=["TS_1"])
