@@ -1,6 +1,7 @@
 """Segmentation after the networks: particle instances, their scores, and the extent of the sample."""
 
-from cryosiam.segmentation.instances import InstanceConfig, InstanceMaps, separate_instances
+from cryosiam.segmentation.config import InstanceConfig
+from cryosiam.segmentation.instances import InstanceMaps, separate_instances
 from cryosiam.segmentation.sample import COARSENING, SampleMask, find_sample
 from cryosiam.segmentation.scoring import ScoreCalibration, fit_score_calibration
 from cryosiam.segmentation.table import FEATURE_NAMES, InstanceTable

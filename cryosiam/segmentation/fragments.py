@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cryosiam.domain.tomogram import Box
-    from cryosiam.segmentation.instances import InstanceConfig
+    from cryosiam.segmentation.config import InstanceConfig
 
 SEED_CELL = 2
 """Edge of the cells that name seeds: voxels of one cell touch, so a cell holds at most one seed."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cryosiam.segmentation.instances import InstanceConfig
+    from cryosiam.segmentation.config import InstanceConfig
 
 _T = TypeVar("_T", bound=np.generic)
 

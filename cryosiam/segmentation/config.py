@@ -1,0 +1,61 @@
+"""Settings of the instance separation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InstanceConfig:
+    """Settings of the instance separation; lengths in voxels of the prediction grid.
+
+    Parameters
+    ----------
+    foreground_threshold
+        Foreground probability from which a voxel belongs to a particle.
+    boundary_threshold
+        Boundary probability from which a voxel separates particles.
+    boundary_weight
+        How much a certain boundary lowers the landscape.
+    smoothing
+        Standard deviation of the Gaussian that smooths the landscape.
+    seed_radius
+        A seed is the highest voxel within this distance along each axis.
+    min_peak
+        Least height of a seed.
+    max_radius
+        Distances are clipped here: no particle has a larger inscribed ball.
+    merge_depth, merge_boundary
+        Two fragments are cut where ``depth / merge_depth + boundary / merge_boundary`` exceeds 1, with the relative
+        depth of the valley between them and the mean boundary probability on their interface.
+    min_voxels
+        Smaller instances are dropped.
+    block_size, margin
+        Edge of a block's core and the context around it; the margin is at least the largest particle's diameter.
+
+    Raises
+    ------
+    ValueError
+        If a threshold is not a probability, or a length is negative.
+    """
+
+    foreground_threshold: float = 0.5
+    boundary_threshold: float = 0.5
+    boundary_weight: float = 1.0
+    smoothing: float = 1.0
+    seed_radius: int = 3
+    min_peak: float = 0.4
+    max_radius: float = 24.0
+    merge_depth: float = 0.6
+    merge_boundary: float = 2.0
+    min_voxels: int = 40
+    block_size: int = 224
+    margin: int = 48
+
+    def __post_init__(self) -> None:
+        if not (0 < self.foreground_threshold <= 1 and 0 < self.boundary_threshold <= 1):
+            raise ValueError("the foreground and boundary thresholds must be above 0 and at most 1")
+        if self.seed_radius < 1 or self.block_size < 1 or self.margin < 0 or self.min_voxels < 1:
+            raise ValueError("seed radius, block size and least voxels must be 1 or more, and the margin 0 or more")
+        if min(self.merge_depth, self.merge_boundary, self.max_radius) <= 0 or self.smoothing < 0:
+            raise ValueError("merging scales and the largest radius must be positive, and the smoothing not negative")
