@@ -130,7 +130,7 @@ class TerminalReporter:
         task = self._progress.add_task("", total=None, run=run, stage=stage, tiles="")
 
         def tiles(done: int, total: int) -> None:
-            self._progress.update(task, completed=done, total=total, tiles=f"{done}/{total} tiles")
+            self._progress.update(task, completed=done, total=total, tiles=f"{done}/{total} tiles", refresh=True)
 
         try:
             yield tiles
