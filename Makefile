@@ -3,6 +3,7 @@
 #   make demo   install, make an example project, pick its particles, print how many were found
 #   make test   install, run the fast tests        make test-slow   the others
 #   make lint   style, types, import contract      make clean       remove all that make has made
+#   make docs   renew the picture, figures and model card in the documents, from the demo
 
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
@@ -20,7 +21,7 @@ SOURCES := $(shell find cryosiam integrations schemas -not -name __pycache__ -no
 # The fast tests run in two processes; more threads in each would only wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-.PHONY: install test test-slow lint demo clean
+.PHONY: install test test-slow lint demo docs clean
 
 install: $(VENV)/installed
 
@@ -42,6 +43,9 @@ demo: $(VENV)/installed
 	$(BIN)/python examples/make_demo_project.py --out $(DEMO)
 	$(BIN)/cryosiam pick --copick $(DEMO)/project.json --out $(DEMO)/results
 	$(BIN)/python examples/score_demo.py $(DEMO)/project.json --out $(DEMO)/results
+
+docs: demo
+	$(BIN)/python docs/refresh.py $(DEMO)/results
 
 clean:
 	rm -rf $(VENV) $(DEMO) build cryosiam.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
