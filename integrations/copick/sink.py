@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cryosiam.domain import SEMANTIC_CLASSES
-from cryosiam.errors import InputError, ProductExistsError, StorageError
+from cryosiam.errors import InputError, ProductExistsError
 from cryosiam.integrations.copick.config import PickableObject, check_name
 from cryosiam.integrations.copick.objects import ensure_objects, missing_objects, refuse_missing
 from cryosiam.integrations.copick.ome import ATTRIBUTE
@@ -19,6 +19,7 @@ from cryosiam.integrations.copick.zarr_writer import write_volume
 from cryosiam.integrations.locks import held
 from cryosiam.integrations.run_names import check_run_name
 from cryosiam.integrations.volumes import RelabelledVolume, largest_label
+from cryosiam.integrations.writable import refuse_read_only
 from cryosiam.pipeline.storage import storage_errors
 from cryosiam.ports import Capabilities, ProductKey
 
@@ -33,6 +34,8 @@ SEMANTIC_NAME: Final = "semantic"
 """Name of the multilabel segmentation."""
 
 TOMOGRAM_LEVELS: Final = 3
+
+_HINT: Final = "use a copy of the project in a folder you may write to"
 
 
 class CopickSink:
@@ -121,8 +124,8 @@ class CopickSink:
         if not self._add_objects:
             refuse_missing(self.config_path, needed)
         elif missing_objects(self.config_path, needed):
-            _probe(self.config_path.resolve().parent, "the folder of the project file")
-        _probe(self._overlay, "overlay_root")
+            refuse_read_only(self.config_path.resolve().parent, _HINT)
+        refuse_read_only(self._overlay, _HINT)
 
     def write_tomogram(self, tomogram: Tomogram, key: ProductKey) -> str:
         """Write a tomogram with what is known of its acquisition; return its path.
@@ -183,7 +186,7 @@ class CopickSink:
 
         Raises
         ------
-        InputError, ProductExistsError, StorageError
+        InputError, ProductExistsError
             As in `write_segmentation`.
         """
         self._ensure([self._object(name)])
@@ -200,7 +203,7 @@ class CopickSink:
 
         Raises
         ------
-        InputError, ProductExistsError, StorageError
+        InputError, ProductExistsError
             As in `write_segmentation`.
         """
         classes = list(dict.fromkeys(picks.class_names))
@@ -283,21 +286,6 @@ class CopickSink:
                 meta = folder / ".meta"
                 if not meta.exists():
                     meta.write_text("meta", encoding="utf-8")
-
-
-def _probe(folder: Path, what: str) -> None:
-    """Try to write into a folder; permissions alone do not tell of read-only mounts."""
-    probe = folder / ".cryosiam-write-test"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"1")
-    except OSError as error:
-        raise StorageError(
-            f"{what} {folder} cannot be written ({error.strerror}); "
-            "use a copy of the project in a folder you may write to"
-        ) from error
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 def _maker_facts(key: ProductKey) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryosiam.errors import InputError, ProductExistsError, StorageError
+from cryosiam.errors import InputError, ProductExistsError
 from cryosiam.integrations.locks import held
 from cryosiam.integrations.mrc.writer import write_mrc
 from cryosiam.integrations.run_names import check_run_name
 from cryosiam.integrations.volumes import largest_label
+from cryosiam.integrations.writable import refuse_read_only
 from cryosiam.ports import Capabilities, ProductKey
 
 if TYPE_CHECKING:
@@ -61,15 +62,7 @@ class MrcSink:
         """
         for run in runs:
             check_run_name(run, str(self.out_dir))
-        there = next(folder for folder in (self.out_dir, *self.out_dir.absolute().parents) if folder.exists())
-        probe = there / ".cryosiam-write-test"
-        try:
-            probe.write_bytes(b"1")
-        except OSError as error:
-            raise StorageError(f"{there} cannot be written ({error.strerror}); give another --out") from error
-        finally:
-            if there.is_dir():
-                probe.unlink(missing_ok=True)
+        refuse_read_only(self.out_dir, "give another --out")
 
     def write_tomogram(self, tomogram: Tomogram, key: ProductKey) -> str:
         """Write a tomogram as float32; return its path.

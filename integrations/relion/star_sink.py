@@ -6,8 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryosiam.errors import StorageError
 from cryosiam.integrations.run_names import check_run_name
+from cryosiam.integrations.writable import refuse_read_only
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,13 +50,7 @@ class StarSink:
         """
         for run in runs:
             check_run_name(run, str(self.out_dir))
-        there = next(folder for folder in (self.out_dir, *self.out_dir.absolute().parents) if folder.exists())
-        probe = there / ".cryosiam-write-test"
-        try:
-            probe.write_bytes(b"1")
-            probe.unlink()
-        except OSError as error:
-            raise StorageError(f"{there} cannot be written ({error.strerror}); give another --out") from error
+        refuse_read_only(self.out_dir, "give another --out")
 
     def write_tomogram(self, tomogram: Tomogram, key: ProductKey) -> str:
         """Write nothing: STAR files carry no volumes."""
