@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from cryosiam.inference.tiles import Tile
     from cryosiam.networks.dense import DenseNetwork
 
-READER_BYTES_PER_VOXEL: Final = 12
-"""float32 voxels of the tile at work, of the next one, and of the copy that normalising makes."""
+READER_BYTES_PER_VOXEL: Final = 16
+"""float32 voxels of the tile at work, of the next one, and of the copies that normalising and padding make."""
 
 
 def run_dense(

@@ -73,11 +73,13 @@ def compact(head: str, raw: Tensor, *, contrast_sign: int = 1) -> dict[str, NDAr
     """
     if head == "sample":
         return {"sample": _block_means(torch.sigmoid(raw[0].float()))}
-    parts: dict[str, list[NDArray[np.generic]]] = {}
-    for planes in torch.split(raw, _PLANES, dim=1):
-        for name, value in _compact_planes(head, planes.float(), contrast_sign).items():
-            parts.setdefault(name, []).append(value.cpu().numpy())
-    return {name: np.concatenate(pieces) for name, pieces in parts.items()}
+    size = (raw.shape[1], raw.shape[2], raw.shape[3])
+    products = {name: np.empty(size, PRODUCTS[name][1]) for name in product_names([head])}
+    for start in range(0, size[0], _PLANES):
+        planes = raw[:, start : start + _PLANES].float()
+        for name, value in _compact_planes(head, planes, contrast_sign).items():
+            products[name][start : start + _PLANES] = value.cpu().numpy()
+    return products
 
 
 def _compact_planes(head: str, raw: Tensor, contrast_sign: int) -> dict[str, Tensor]:

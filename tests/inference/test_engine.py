@@ -52,7 +52,7 @@ def run(net: DenseNetwork, array: np.ndarray, folder: Path, **options: object) -
 
 def megabytes(net: DenseNetwork, voxels: int) -> int:
     runtime = TorchRuntime(net, net.heads, Precision.FLOAT32, "cpu")
-    return int(voxels * (runtime.bytes_per_voxel + 12)) + 1
+    return int(voxels * (runtime.bytes_per_voxel + 16)) + 1
 
 
 def test_two_tile_plans_and_the_untiled_network_agree(net: DenseNetwork, tmp_path: Path) -> None:
