@@ -74,7 +74,10 @@ class RunRecord(_Record):
     """One run of the project."""
 
     input: InputRecord
-    sessions: tuple[str, ...] = Field(description="Every user-id/session-id this folder's products were written to.")
+    written: dict[str, dict[str, dict[str, str]]] = Field(
+        default_factory=dict,
+        description="For each user-id/session-id and product: files written, with size and time of change.",
+    )
     stages: dict[str, StageRecord] = Field(default_factory=dict)
     products: dict[str, ProductRecord] = Field(default_factory=dict)
 
@@ -83,9 +86,26 @@ class RunRecord(_Record):
         stages = {key: value for key, value in self.stages.items() if key != name}
         return self.model_copy(update={"stages": stages if record is None else {**stages, name: record}})
 
-    def with_product(self, name: str, record: ProductRecord) -> RunRecord:
-        """Return a record in which product ``name`` is written."""
-        return self.model_copy(update={"products": {**self.products, name: record}})
+    def with_product(self, name: str, record: ProductRecord, session: str) -> RunRecord:
+        """Return a record in which product ``name`` is written under ``session``."""
+        files = {place: state for place in record.locations if (state := file_state(Path(place))) is not None}
+        written = {**self.written, session: {**self.written.get(session, {}), name: files}}
+        return self.model_copy(update={"products": {**self.products, name: record}, "written": written})
+
+    def edited_since(self, name: str, session: str) -> str | None:
+        """Return a file of product ``name`` that somebody changed after it was written, or None."""
+        for place, state in self.written.get(session, {}).get(name, {}).items():
+            if file_state(Path(place)) not in (None, state):
+                return place
+        return None
+
+
+def file_state(path: Path) -> str | None:
+    """Return size and time of change of a file, or None where there is no file."""
+    if not path.is_file():
+        return None
+    facts = path.stat()
+    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 class SummaryRecord(_Record):

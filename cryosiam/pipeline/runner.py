@@ -163,6 +163,7 @@ class Runner:
             plan = self.pipeline.plan(record, self.project.scratch(run), prints)
             if not overwrite and not plan.is_empty:
                 self._refuse_existing(run)
+                self._refuse_edited(run, plan)
             planned.append(PlannedRun(tomogram, prints, plan))
         busy = [item.tomogram.run for item in planned if not item.plan.is_empty]
         if busy:
@@ -216,7 +217,7 @@ class Runner:
 
     def _refuse_existing(self, run: str) -> None:
         record = self.manifest.runs.get(run)
-        if record is not None and self.project.session in record.sessions:
+        if record is not None and self.project.session in record.written:
             return
         for sink in self.project.sinks:
             there = sink.existing(run, self.project.key)
@@ -224,6 +225,17 @@ class Runner:
                 raise ProductExistsError(
                     f"run '{run}' has {there[0]} of session {self.project.session} already; "
                     "give another --session-id, or --overwrite to replace it"
+                )
+
+    def _refuse_edited(self, run: str, plan: RunPlan) -> None:
+        """Keep what a user did to our products, such as picks sorted by hand."""
+        record = self.manifest.runs.get(run)
+        for product in plan.products:
+            edited = record.edited_since(product.name, self.project.session) if record else None
+            if edited is not None:
+                raise ProductExistsError(
+                    f"{edited} was changed after CryoSiam wrote it; "
+                    "give another --session-id to keep it, or --overwrite to replace it"
                 )
 
     @contextmanager
@@ -265,7 +277,7 @@ class Runner:
     def _start_record(self, item: PlannedRun, overwrite: bool) -> RunRecord:
         tomogram, run = item.tomogram, item.tomogram.run
         old = self.manifest.runs.get(run)
-        sessions = dict.fromkeys((*(old.sessions if old else ()), self.project.session))
+        written = old.written if old else {}
         keep = old is not None and not overwrite
         return RunRecord(
             input=InputRecord(
@@ -275,7 +287,7 @@ class Runner:
                 voxel_size_angstrom=tomogram.voxel_size_angstrom,
                 tomogram_type=tomogram.tomogram_type,
             ),
-            sessions=tuple(sessions),
+            written={self.project.session: {}, **written},
             stages=old.stages if keep and old else {},
             products=old.products if keep and old else {},
         )
@@ -333,6 +345,7 @@ class Runner:
                 peak_memory_mib=round(cost.peak_memory_mib, 1),
                 finished=now(),
             ),
+            self.project.session,
         )
         self._save(run, record)
         return record

@@ -134,6 +134,25 @@ def test_a_lost_product_is_made_again(make_project: Any, weights: Path, call: An
     assert "dense" not in result.stdout
 
 
+def test_picks_sorted_by_hand_are_kept(make_project: Any, weights: Path, call: Any) -> None:
+    project = make_project()
+    options = ("pick", "--copick", project.config, "--weights", weights)
+    assert call(*options).returncode == 0
+    picks = project.folder / "overlay" / "ExperimentRuns" / "TS_01" / "Picks" / "cryosiam_1_small.json"
+    content = json.loads(picks.read_text())
+    picks.write_text(json.dumps({**content, "points": content["points"][:1]}))
+    before = project.contents()
+    assert call(*options).returncode == 0
+    result = call(*options, "--threshold", 0.5)
+    assert result.returncode == 1
+    assert "cryosiam_1_small.json was changed" in result.stderr
+    assert project.contents() == before
+    assert call(*options, "--threshold", 0.5, "--session-id", 2).returncode == 0
+    assert json.loads(picks.read_text())["points"] == content["points"][:1]
+    assert call(*options, "--threshold", 0.5, "--overwrite").returncode == 0
+    assert len(project.picks("TS_01", "small")) > 1
+
+
 def test_single_stages_write_their_product_only(make_project: Any, weights: Path, call: Any) -> None:
     project = make_project()
     run = project.folder / "overlay" / "ExperimentRuns" / "TS_01"

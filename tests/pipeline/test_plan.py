@@ -70,7 +70,7 @@ def done(pipeline: Pipeline, stages: set[str], products: set[str]) -> RunRecord:
         input=InputRecord(
             location="x", signature="s", shape_zyx=(1, 1, 1), voxel_size_angstrom=10.0, tomogram_type="wbp"
         ),
-        sessions=("cryosiam/1",),
+        written={"cryosiam/1": {}},
         stages={n: StageRecord(fingerprint=prints.stages[n], **stage) for n in stages},
         products={n: ProductRecord(fingerprint=prints.products[n], locations=(), **common) for n in products},
     )
@@ -137,7 +137,7 @@ def test_a_product_whose_file_is_gone_is_made_again(tmp_path: Path) -> None:
     record = done(chain(), set(ALL), set(PRODUCTS))
     lost = record.products["picks"].model_copy(update={"locations": (str(tmp_path / "gone.json"),)})
     scratch = fill(Scratch(tmp_path), "checked", "particles", "picks")
-    assert names(chain(), record.with_product("picks", lost), scratch) == ([], ["picks"])
+    assert names(chain(), record.with_product("picks", lost, "cryosiam/1"), scratch) == ([], ["picks"])
 
 
 @given(
