@@ -2,7 +2,7 @@
 
     python docs/refresh.py demo/results
 
-copies the picture of the demo's first run, puts the table of ``benchmarks/pick.md`` into the README, and writes
+copies the picture of the demo's first run, puts the figures that the benchmarks measured into the README, and writes
 ``docs/models/light.md`` from the cards of the weights. `make docs` makes the demo first.
 """
 
@@ -17,7 +17,7 @@ from cryosiam.weights import Task, WeightsCard, read_card
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PICTURE = Path("docs/images/pick.png")
-BENCHMARK = ROOT / "benchmarks/pick.md"
+BENCHMARKS = ROOT / "benchmarks"
 TITLES = {
     Task.DENSE: "Dense network: denoise, sample, segment, separate",
     Task.SUBTOMOGRAM: "Subtomogram network: embed and name",
@@ -32,14 +32,26 @@ def replaced(text: str, mark: str, content: str) -> str:
 
 
 def measured_table() -> str:
-    """Return the first table of the benchmark's report, with the machine it was measured on."""
-    if not BENCHMARK.exists():
+    """Return the table of what was measured, with the machine it was measured on; nothing before it was."""
+    report = BENCHMARKS / "pick.md"
+    if not report.exists():
         return ""
-    lines = BENCHMARK.read_text().splitlines()
+    lines = report.read_text().splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("|"))
     last = next(i for i in range(first, len(lines)) if not lines[i].startswith("|"))
     machine = next(line for line in reversed(lines[:first]) if line)
-    return "\n".join([*lines[first:last], "", f"Measured on {machine}. [How](benchmarks/README.md)", ""])
+    source = f"Measured on {machine}. [More, and how](benchmarks/README.md)"
+    return "\n".join([*lines[first:last], *dense_share(), "", source, ""])
+
+
+def dense_share() -> list[str]:
+    """Return a table row: how much of the machine's matrix rate the dense network reaches."""
+    report = BENCHMARKS / "dense.md"
+    if not report.exists():
+        return []
+    rows = [line.strip("| ").split(" | ") for line in report.read_text().splitlines() if line.startswith("| torch ")]
+    shares = ", ".join(f"{row[1]} {row[-1]}" for row in rows)
+    return [f"| dense network: share of the machine's own rate of large matrix products | {shares} |"]
 
 
 def readme() -> str:
