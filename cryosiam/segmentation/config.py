@@ -39,7 +39,7 @@ class InstanceConfig:
         If a threshold is not a probability, or a length is negative.
     """
 
-    foreground_threshold: float = 0.5
+    foreground_threshold: float = 0.25
     boundary_threshold: float = 0.5
     boundary_weight: float = 1.0
     smoothing: float = 1.0

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from cryosiam.domain.tomogram import Box, Volume
 
+_MAY_BE_PARTICLE = (SEMANTIC_CLASSES.index("background"), SEMANTIC_CLASSES.index("particle"))
+
 
 @dataclass(frozen=True)
 class InstanceMaps:
@@ -51,7 +53,9 @@ class InstanceMaps:
     distance
         Distance to the background in voxels, float16 or float32; negative counts as 0.
     semantic
-        Semantic labels as uint8, or None where the foreground alone decides.
+        Semantic labels as uint8: voxels of membranes and filaments hold no particle. Background may, for in a noisy
+        volume the foreground crosses its threshold long before the most likely class changes. None where the
+        foreground alone decides.
     sample
         Sample mask; voxels below 0.5 hold no particle. None where all is sample.
     """
@@ -73,7 +77,7 @@ class InstanceMaps:
         foreground = np.array(self.foreground[box])
         particle = np.ones(foreground.shape, bool)
         if self.semantic is not None:
-            particle &= self.semantic[box] == SEMANTIC_CLASSES.index("particle")
+            particle &= np.isin(self.semantic[box], _MAY_BE_PARTICLE)
         if self.sample is not None:
             particle &= self.sample.read(box) >= 0.5
         distance = np.maximum(self.distance[box], 0, dtype=np.float32)
