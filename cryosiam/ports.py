@@ -78,6 +78,10 @@ class Source(Protocol):
         """Return a short text that changes when the input of ``run`` changes (sizes and times, not content)."""
         ...
 
+    def particle_names(self) -> Sequence[str] | None:
+        """Return the particles the project asks for, or None where the source has no such list."""
+        ...
+
     def reference_picks(self, run: str) -> Picks | None:
         """Return annotations made by others, or None where there are none."""
         ...

@@ -102,7 +102,9 @@ def compose(options: PickOptions, target: str) -> Composition:
     factory = ProductFactory(sinks, key, out, selection, {"objects": renames})
     return Composition(
         project,
-        Pipeline(_stages(options, dense, subtomogram), _products(factory)[target]()),
+        Pipeline(
+            _stages(options, dense, subtomogram, _classes(selection, source, subtomogram)), _products(factory)[target]()
+        ),
         _summary(options, target, project, selection),
         _resources(options),
     )
@@ -120,9 +122,20 @@ def _cards(weights: str) -> tuple[WeightsCard, WeightsCard]:
     return dense, subtomogram
 
 
-def _stages(options: PickOptions, dense: WeightsCard, subtomogram: WeightsCard) -> tuple[Stage, ...]:
+def _classes(selection: PickSelection, source: Source, card: WeightsCard) -> tuple[str, ...] | None:
+    """Return the classes to tell apart: those asked for, or those the project names, or all where it names none."""
+    if selection.classes is not None:
+        return selection.classes
+    wanted = source.particle_names()
+    return None if wanted is None else tuple(name for name in card.species if name in wanted)
+
+
+def _stages(
+    options: PickOptions, dense: WeightsCard, subtomogram: WeightsCard, classes: tuple[str, ...] | None
+) -> tuple[Stage, ...]:
     from cryosiam.stages.check.config import CheckConfig
     from cryosiam.stages.check.run import CheckStage
+    from cryosiam.stages.classify.config import ClassifyConfig
     from cryosiam.stages.classify.run import ClassifyStage
     from cryosiam.stages.dense.run import DenseStage
     from cryosiam.stages.embed.run import EmbedStage
@@ -143,7 +156,7 @@ def _stages(options: PickOptions, dense: WeightsCard, subtomogram: WeightsCard) 
         PreviewStage(voxel_size),
         InstancesStage(InstancesConfig(calibration=dense.score)),
         EmbedStage(embedder, load_classifier),
-        ClassifyStage(embedder, load_classifier),
+        ClassifyStage(embedder, load_classifier, ClassifyConfig(objects=classes)),
     )
 
 

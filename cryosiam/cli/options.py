@@ -74,7 +74,8 @@ Objects = Annotated[
         "--objects",
         "-o",
         metavar="NAMES",
-        help="Only pick sets of these classes, separated by commas.",
+        help="Only pick sets of these classes, separated by commas; by default those the project names, and "
+        "[b]particle[/] for the rest.",
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]

@@ -65,6 +65,10 @@ class CopickSource:
         self._runs = self.project.select_runs(runs)
         self._own_user_id = own_user_id
 
+    def particle_names(self) -> tuple[str, ...]:
+        """Return the names of the project's pickable objects that are particles."""
+        return tuple(item.name for item in self.objects if item.is_particle)
+
     @property
     def objects(self) -> tuple[PickableObject, ...]:
         """The project's pickable objects."""

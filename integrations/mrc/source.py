@@ -87,6 +87,10 @@ class MrcSource:
         facts = f"{self._paths[run].resolve()} {state.st_size} {state.st_mtime_ns} {self._voxel_size_angstrom}"
         return hashlib.sha256(facts.encode()).hexdigest()[:32]
 
+    def particle_names(self) -> None:
+        """Files name no particles."""
+        return
+
     def reference_picks(self, run: str) -> Picks | None:
         """Return None: MRC files carry no annotations."""
         return None

@@ -12,8 +12,11 @@ class ClassifyConfig(BaseModel):
     ----------
     confidence
         Probability below which a particle has no class; the weights' own for None.
+    objects
+        Classes to tell apart, all others being ``particle``; every class the weights know for None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    confidence: float | None = Field(None, ge=0, le=1)
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    objects: tuple[str, ...] | None = None

@@ -48,19 +48,16 @@ class ClassifyStage:
     def run(self, work: StageWork) -> dict[str, Any]:
         """Write the table ``picks``.
 
-        The score of a pick is the probability that it is a particle times the probability of its class; for a
-        particle without class, times the probability that the best class is wrong.
+        The score of a pick is the probability that it is a particle; how sure its class is stands beside it.
         """
         table, voxel_size_angstrom = load_particles(work.scratch)
         vectors = work.scratch.table("embeddings")["vectors"]
-        found = self._classifier().classify(vectors)
-        named = np.array([name != UNKNOWN for name in found.names], dtype=bool)
-        scores = table.scores * np.where(named, found.confidence, 1.0 - found.confidence)
+        found = self._classifier().classify(vectors, self._known_objects())
         work.scratch.save_table(
             "picks",
             {
                 "positions_angstrom": table.positions_angstrom(voxel_size_angstrom),
-                "scores": np.clip(scores, 0.0, 1.0),
+                "scores": np.clip(table.scores, 0.0, 1.0),
                 "class_names": np.array(found.names, dtype=str),
                 "instance_ids": table.ids,
                 "confidence": found.confidence,
@@ -69,6 +66,11 @@ class ClassifyStage:
         counts = Counter(found.names).most_common()
         work.note(f"{len(table)} particles" + "".join(f", {count} {name}" for name, count in counts))
         return {"classes": dict(counts)}
+
+    def _known_objects(self) -> tuple[str, ...] | None:
+        if self.config.objects is None:
+            return None
+        return tuple(name for name in self.config.objects if name != UNKNOWN)
 
     def _classifier(self) -> Classifier:
         model = self.load()
