@@ -13,6 +13,10 @@ class WeightsError(CryoSiamError):
     """A weights file is damaged, or does not fit its card or the task."""
 
 
+class TrainingError(CryoSiamError):
+    """Training cannot go on."""
+
+
 class ProductExistsError(CryoSiamError):
     """A product of that name is there already and ``--overwrite`` was not given."""
 

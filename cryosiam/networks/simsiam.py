@@ -14,7 +14,8 @@ from cryosiam.networks.subtomogram import SubtomogramNetwork, vector_projector
 
 def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
     """Return the mean negative cosine similarity along axis 1, the target held fixed (eq. 1 and 3)."""
-    return -torch.cosine_similarity(prediction, target.detach(), dim=1).mean()
+    # In bfloat16 the gradient of the norm overflows.
+    return -torch.cosine_similarity(prediction.float(), target.detach().float(), dim=1).mean()
 
 
 def symmetric_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:

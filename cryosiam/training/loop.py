@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from cryosiam.errors import TrainingError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -60,6 +62,11 @@ def train(
         A copy of the model with exponentially averaged weights.
     float
         Hours spent, over all sittings.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being a finite number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     averaged = copy.deepcopy(model)
@@ -71,6 +78,11 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, step)
         values = losses(model, batch)
+        if not torch.isfinite(values["total"]):
+            raise TrainingError(
+                f"the loss is not a finite number at step {step + 1}; lower the learning rate in the recipe and "
+                f"remove {folder} to start again"
+            )
         optimiser.zero_grad(set_to_none=True)
         values["total"].backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

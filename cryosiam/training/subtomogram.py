@@ -173,10 +173,11 @@ def train_subtomogram(
     named = crops.named
     classes = sorted(set(named.names))
     siamese = SimSiam(SUBTOMOGRAM_PRESETS[recipe.name]).train()
+    siamese.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
+    # float32: bfloat16 gradients of this small network were not finite now and then on a CPU.
     def view_loss(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return {"total": model(batch["view1"], batch["view2"])}
+        return {"total": model(_channels_last(batch["view1"]), _channels_last(batch["view2"]))}
 
     pretrained, hours1 = train(
         siamese,
@@ -190,9 +191,8 @@ def train_subtomogram(
     model = NamingModel(pretrained.network.train(), len(classes))
 
     def name_loss(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(batch["view"])
-        return {"total": F.cross_entropy(logits.float(), batch["label"], label_smoothing=0.05)}
+        logits = model(_channels_last(batch["view"]))
+        return {"total": F.cross_entropy(logits, batch["label"], label_smoothing=0.05)}
 
     averaged, hours2 = train(
         model,
@@ -204,6 +204,10 @@ def train_subtomogram(
     )
     assert isinstance(averaged, NamingModel)
     return averaged.network, hours1 + hours2
+
+
+def _channels_last(cubes: Tensor) -> Tensor:
+    return cubes.contiguous(memory_format=torch.channels_last_3d)
 
 
 def _draw(crops: Crops, index: NDArray[np.int64]) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cryosiam.errors import InputError
+from cryosiam.errors import InputError, TrainingError
 from cryosiam.training import loop
 from cryosiam.training.recipe import OptimiserRecipe, read_recipe
 
@@ -73,3 +73,11 @@ def test_recipes_by_name_and_file(tmp_path: Path) -> None:
     wrong.write_text("name: x\nsurprise: 1\n")
     with pytest.raises(InputError, match="not a training recipe"):
         read_recipe(wrong)
+
+
+def test_a_loss_that_explodes_stops_with_a_sentence(tmp_path: Path) -> None:
+    def infinite(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"total": losses(model, batch)["total"] * float("inf")}
+
+    with pytest.raises(TrainingError, match="not a finite number at step 1"):
+        loop.train(new_model(), RECIPE, batches, infinite, tmp_path, lambda *_: None)
