@@ -127,7 +127,7 @@ def _classes(selection: PickSelection, source: Source, card: WeightsCard) -> tup
     if selection.classes is not None:
         return selection.classes
     wanted = source.particle_names()
-    return None if wanted is None else tuple(name for name in card.species if name in wanted)
+    return tuple(name for name in card.species if name in wanted) if wanted else None
 
 
 def _stages(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cryosiam.errors import CryoSiamError, InputError, ProductExistsError
 from cryosiam.pipeline.manifest import (
@@ -24,7 +24,7 @@ from cryosiam.pipeline.manifest import (
     save_manifest,
     versions,
 )
-from cryosiam.pipeline.measure import measured
+from cryosiam.pipeline.measure import Measurement, measured
 from cryosiam.pipeline.plan import Fingerprints, Pipeline, Product, ProductWork, RunPlan
 from cryosiam.pipeline.storage import folder_lock, storage_errors
 from cryosiam.stages.scratch import Scratch
@@ -302,35 +302,38 @@ class Runner:
             # From here on its old result is no longer whole.
             record = record.with_stage(stage.name, None)
             self._save(run, record)
-        with self.reporter.stage(run, stage.name) as progress, measured() as cost, storage_errors():
-            work = StageWork(
-                item.tomogram,
-                scratch,
-                self.resources,
-                progress,
-                lambda text: self.reporter.note(f"{run}: {text}"),
-                lambda text: self.reporter.warn(f"{run}: {text}"),
-            )
-            details = stage.run(work)
-        used = stage.weights
-        record = record.with_stage(
-            stage.name,
-            StageRecord(
-                fingerprint=item.prints.stages[stage.name],
-                config=stage.config.model_dump(mode="json"),
-                weights=WeightsRecord(name=used.name, sha256=used.sha256) if used else None,
-                device=str(details.pop("device", "cpu")),
-                precision=str(details.pop("precision", "float32")),
-                seed=self.resources.seed,
-                seconds=round(cost.seconds, 3),
-                peak_memory_mib=round(cost.peak_memory_mib, 1),
-                versions=versions(),
-                finished=now(),
-                details=details,
-            ),
-        )
-        self._save(run, record)
+        with self.reporter.stage(run, stage.name) as progress:
+            with measured() as cost, storage_errors():
+                details = stage.run(
+                    StageWork(
+                        item.tomogram,
+                        scratch,
+                        self.resources,
+                        progress,
+                        lambda text: self.reporter.note(f"{run}: {text}"),
+                        lambda text: self.reporter.warn(f"{run}: {text}"),
+                    )
+                )
+            # Recorded before the user is told that it is done.
+            record = record.with_stage(stage.name, self._stage_record(stage, item, details, cost))
+            self._save(run, record)
         return record
+
+    def _stage_record(self, stage: Stage, item: PlannedRun, details: dict[str, Any], cost: Measurement) -> StageRecord:
+        used = stage.weights
+        return StageRecord(
+            fingerprint=item.prints.stages[stage.name],
+            config=stage.config.model_dump(mode="json"),
+            weights=WeightsRecord(name=used.name, sha256=used.sha256) if used else None,
+            device=str(details.pop("device", "cpu")),
+            precision=str(details.pop("precision", "float32")),
+            seed=self.resources.seed,
+            seconds=round(cost.seconds, 3),
+            peak_memory_mib=round(cost.peak_memory_mib, 1),
+            versions=versions(),
+            finished=now(),
+            details=details,
+        )
 
     def _write_product(self, product: Product, item: PlannedRun, record: RunRecord, scratch: Scratch) -> RunRecord:
         run = item.tomogram.run

@@ -20,6 +20,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class MapArray:
+    """An array in a ``.npy`` file that is mapped anew for each access.
+
+    Pages of a map that stays open count as this process's memory, so that a large volume would look like a leak.
+    A slice is a view into the file: what is written to it goes to disk.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape, dtype
+        Of the array in it.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def open(cls, path: Path) -> MapArray:
+        """Return the array in ``path``."""
+        mapped = np.load(path, mmap_mode="r")
+        return cls(path, mapped.shape, mapped.dtype)
+
+    def __getitem__(self, box: Any) -> NDArray[Any]:
+        part: NDArray[Any] = np.load(self.path, mmap_mode="r+")[box]
+        return part
+
+    def __setitem__(self, box: Any, values: Any) -> None:
+        np.load(self.path, mmap_mode="r+")[box] = values
+
+
+@dataclass(frozen=True)
 class Scratch:
     """Folder of the intermediate results of one run.
 
@@ -55,13 +88,17 @@ class Scratch:
         z, y, x = np.load(path, mmap_mode="r").shape
         return NpyVolume(path, (int(z), int(y), int(x)))
 
-    def create_map(self, name: str, shape: tuple[int, int, int], dtype: DTypeLike) -> NDArray[Any]:
+    def create_map(self, name: str, shape: tuple[int, int, int], dtype: DTypeLike) -> MapArray:
         """Return a new map of zeros, ``(z, y, x)``, written through to disk."""
         path = self.map_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        created: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
         _reserve(path)
-        return created
+        return MapArray.open(path)
+
+    def array(self, name: str) -> MapArray:
+        """Return the single voxel map ``name`` as an array."""
+        return MapArray.open(self.map_path(name))
 
     def save_table(self, name: str, columns: Mapping[str, NDArray[np.generic]]) -> None:
         """Write a table of named arrays, whole or not at all."""

@@ -17,6 +17,9 @@ from cryosiam.integrations.copick.library import logging_kept
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+ADDED_BY = "added-by"
+"""Key in an object's ``metadata`` that names the program which added it."""
+
 _LATER = {
     "cryoet_data_portal": "the data portal",
     "mlcroissant": "Croissant data sets",
@@ -41,12 +44,15 @@ class PickableObject:
         Value in multilabel segmentations.
     radius_angstrom
         Radius, where the project states it.
+    added_by_us
+        True where a sink of ours added it for a product.
     """
 
     name: str
     is_particle: bool
     label: int
     radius_angstrom: float | None = None
+    added_by_us: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,13 @@ def _objects(path: Path, entries: list[dict[str, Any]]) -> tuple[PickableObject,
         if not isinstance(label, int) or isinstance(label, bool) or label < 1:
             raise InputError(f"object '{name}' in {path} has label {label!r}; give it a whole number from 1")
     objects = tuple(
-        PickableObject(entry["name"], entry["is_particle"], entry.get("label", 1), entry.get("radius"))
+        PickableObject(
+            entry["name"],
+            entry["is_particle"],
+            entry.get("label", 1),
+            entry.get("radius"),
+            (entry.get("metadata") or {}).get(ADDED_BY) == "cryosiam",
+        )
         for entry in entries
     )
     for names in ([entry.name for entry in objects], [entry.label for entry in objects]):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryosiam.errors import InputError
-from cryosiam.integrations.copick.config import PickableObject, check_name, read_config
+from cryosiam.integrations.copick.config import ADDED_BY, PickableObject, check_name, read_config
 from cryosiam.integrations.locks import held
 from cryosiam.pipeline.storage import storage_errors, write_text_whole
 
@@ -102,6 +102,7 @@ def _entry(name: str, label: int, radii_angstrom: Mapping[str, float]) -> dict[s
         "is_particle": name not in NOT_PARTICLES,
         "label": label,
         "color": [*_COLOURS[(label - 1) % len(_COLOURS)], 255],
+        "metadata": {ADDED_BY: "cryosiam"},
     }
     if name not in NOT_PARTICLES:
         entry["radius"] = float(radii_angstrom.get(name, DEFAULT_RADIUS_ANGSTROM))

@@ -66,8 +66,11 @@ class CopickSource:
         self._own_user_id = own_user_id
 
     def particle_names(self) -> tuple[str, ...]:
-        """Return the names of the project's pickable objects that are particles."""
-        return tuple(item.name for item in self.objects if item.is_particle)
+        """Return the project's particles, without those that a sink of ours added.
+
+        Otherwise the classes of a second call would be those that the first one happened to find.
+        """
+        return tuple(item.name for item in self.objects if item.is_particle and not item.added_by_us)
 
     @property
     def objects(self) -> tuple[PickableObject, ...]:

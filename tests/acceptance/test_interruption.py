@@ -119,6 +119,7 @@ def test_killed_again_and_again(make_project: Any, weights: Path, cryosiam: Any)
     assert leftovers == []
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_project(make_project: Any, weights: Path, cryosiam: Any, tmp_path: Path) -> None:
     project = make_project(shape=SHAPE)
     process = start(project, weights)

@@ -57,6 +57,7 @@ def test_read_only_file_system(make_project: Any, weights: Path, mount_point: Pa
     assert not (project.folder.parent / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spare_kib", [200, 1500, 2200])
 def test_full_disk(make_project: Any, weights: Path, mount_point: Path, spare_kib: int) -> None:
     """Room for nothing, for the network's maps, and for some of the products."""

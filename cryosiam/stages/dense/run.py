@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from cryosiam.weights import DenseWeights
 
 NAME = "dense"
+DEFAULT_PROCESS_BYTES = 2_600_000_000
+"""Memory of the whole process unless told otherwise: a laptop stays usable."""
+FREE_SHARE = 0.6
+"""Share of the machine's free memory that tiles may take unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,27 @@ class DenseStage:
             volume,
             checked.normalisation,
             work.scratch.maps_folder("dense"),
-            memory_bytes=work.resources.memory_bytes,
+            memory_bytes=tile_memory_bytes(work.resources.memory_bytes),
             precision=work.resources.precision,
             device=work.resources.device,
             contrast_sign=checked.contrast_sign,
             progress=work.progress,
         )
         return {**products.record, "voxel_size_angstrom": voxel_size}
+
+
+def tile_memory_bytes(process_bytes: int | None) -> int:
+    """Return the memory that tiles may use so that the whole process stays within ``process_bytes``.
+
+    Parameters
+    ----------
+    process_bytes
+        What the user gave; None for `DEFAULT_PROCESS_BYTES`, less where the machine has less.
+    """
+    import psutil
+
+    held: int = psutil.Process().memory_info().rss
+    free: int = psutil.virtual_memory().available
+    if process_bytes is not None:
+        return max(1, process_bytes - held)
+    return max(1, min(DEFAULT_PROCESS_BYTES - held, int(FREE_SHARE * free)))

@@ -59,7 +59,7 @@ class EmbedStage:
         # The network learnt with protein dark; the denoised map has the input's contrast.
         sign = CheckedInput.load(work.scratch).contrast_sign
         denoised = dense_products(work.scratch).volume("denoised")
-        labels = np.load(work.scratch.map_path("instances"), mmap_mode="r")
+        labels: Any = work.scratch.array("instances")
         table, _ = load_particles(work.scratch)
         vectors = np.zeros((len(table), dimensions), np.float32)
         for start in range(0, len(table), self.config.batch):

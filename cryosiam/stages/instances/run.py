@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from cryosiam.segmentation import (
 )
 from cryosiam.stages.dense.products import dense_products, grid_voxel_size
 from cryosiam.stages.instances.config import InstancesConfig
+from cryosiam.stages.scratch import MapArray, Scratch
 
 if TYPE_CHECKING:
-    from cryosiam.stages.scratch import Scratch
     from cryosiam.stages.stage import StageWork, WeightsUsed
 
 NAME = "instances"
@@ -50,7 +50,7 @@ class InstancesStage:
         labels = work.scratch.create_map("instances", maps.shape, np.int32)
         table = separate_instances(
             maps,
-            labels,
+            cast("Any", labels),
             self.config.separation,
             ScoreCalibration.from_json(self.config.calibration) if self.config.calibration else None,
             workers=work.resources.workers,
@@ -70,13 +70,9 @@ class InstancesStage:
                 work.warn("no sample was found, so the whole volume is searched")
             facts = {"sample_fraction": round(found.fraction, 4), "thickness_angstrom": found.thickness_angstrom}
             sample = found
-        maps = InstanceMaps(
-            foreground=products.array("foreground"),
-            boundary=products.array("boundary"),
-            distance=products.array("distance"),
-            semantic=products.array("semantic"),
-            sample=sample,
-        )
+        names = ("foreground", "boundary", "distance", "semantic")
+        arrays: dict[str, Any] = {name: MapArray.open(products.folder / f"{name}.npy") for name in names}
+        maps = InstanceMaps(**arrays, sample=sample)
         return maps, facts
 
 
