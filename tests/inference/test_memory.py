@@ -54,7 +54,6 @@ def test_a_process_stays_within_the_memory_it_was_given(precision: str) -> None:
     used = [memory_used(depth, memory, precision) for depth in (96, 192)]
     # Beside the tiles: compiled kernels and what the allocator keeps, which do not grow with them.
     assert max(used) < memory + 80_000_000
-    assert abs(used[1] / used[0] - 1.0) < 0.2
 
 
 def test_the_default_fits_the_machine() -> None:
