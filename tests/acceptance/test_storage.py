@@ -52,7 +52,7 @@ def test_read_only_file_system(make_project: Any, weights: Path, mount_point: Pa
         f"{COMMAND} pick --copick {project.config} --weights {weights} --out {project.folder.parent / 'out'}"
     )
     assert elsewhere.returncode == 1
-    assert "read-only" in one_sentence(elsewhere.stderr)
+    assert "read-only" in one_sentence(elsewhere.stderr).lower()
     assert project.contents() == before
     assert not (project.folder.parent / "out").exists()
 
