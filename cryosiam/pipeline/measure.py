@@ -38,10 +38,13 @@ def measured() -> Iterator[Measurement]:
     process, result, done = psutil.Process(), Measurement(), threading.Event()
 
     def sample() -> None:
+        finished = False
         while True:
             result.peak_memory_mib = max(result.peak_memory_mib, process.memory_info().rss / 2**20)
-            if done.wait(SAMPLING_SECONDS):
+            # The last sample is taken at the end, so that work shorter than the interval is seen too.
+            if finished:
                 return
+            finished = done.wait(SAMPLING_SECONDS)
 
     sampler = threading.Thread(target=sample, name="memory-sampler", daemon=True)
     started = time.perf_counter()

@@ -46,7 +46,7 @@ def test_read_only_file_system(make_project: Any, weights: Path, mount_point: Pa
         f"{COMMAND} pick --copick {project.config} --weights {weights}"
     )
     assert result.returncode == 1
-    assert "read-only" in one_sentence(result.stderr)
+    assert "read-only" in one_sentence(result.stderr).lower()
     elsewhere = in_own_namespace(
         f"mount --bind {project.folder} {project.folder}; mount -o remount,ro,bind {project.folder}; "
         f"{COMMAND} pick --copick {project.config} --weights {weights} --out {project.folder.parent / 'out'}"
