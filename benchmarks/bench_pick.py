@@ -188,13 +188,14 @@ def measure_all(options: argparse.Namespace, folder: Path) -> list[str]:
 
     print(f"picking {size(shape)} voxels", flush=True)
     cost, record = measure_pick(folder / "once", mirrored(scene, shape), options.weights)
+    records = {size(shape): record}
     rows = [
         (f"`pick`, one {size(shape)} tomogram at 10 Å, all stages, wall (all cores' time)", times(cost)),
         ("peak memory of that, whole process", f"{cost.peak_memory_gib:.2f} GiB"),
     ]
     if not options.skip_deep:
         print(f"picking {size(deep)} voxels", flush=True)
-        twice, _ = measure_pick(folder / "deep", mirrored(scene, deep), options.weights)
+        twice, records[size(deep)] = measure_pick(folder / "deep", mirrored(scene, deep), options.weights)
         growth = twice.peak_memory_gib / cost.peak_memory_gib - 1
         rows += [
             (f"`pick`, {size(deep)} (twice as deep), wall (all cores' time)", times(twice)),
@@ -207,17 +208,22 @@ def measure_all(options: argparse.Namespace, folder: Path) -> list[str]:
 
     report = ["# Picking: time, memory, accuracy", "", f"`python {' '.join(sys.argv)}` printed this.", "", about, ""]
     report += ["| what | measured |", "| --- | --- |", *(f"| {what} | {value} |" for what, value in rows), ""]
-    report += [f"Where the time of the {size(shape)} tomogram goes:", "", *stage_table(record), ""]
+    report += ["Where time and memory go:", "", *stage_table(records), ""]
     report += ["How many particles of the demo are found (a hit is nearer than half the radius):", ""]
     return [*report, "```", *demo, "```", ""]
 
 
-def stage_table(record: dict[str, Any]) -> list[str]:
-    """Return the manifest's seconds and memory per stage and product, as a table."""
-    lines = ["| stage or product | seconds | peak memory, GiB |", "| --- | ---: | ---: |"]
+def stage_table(records: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the manifest's seconds and memory per stage and product as a table, two columns per volume."""
+    lines = [
+        "| stage or product |" + "".join(f" {name}: s | peak GiB |" for name in records),
+        "| --- |" + " ---: | ---: |" * len(records),
+    ]
     for part in ("stages", "products"):
-        for name, entry in record[part].items():
-            lines.append(f"| {name} | {entry['seconds']:.1f} | {entry['peak_memory_mib'] / 1024:.2f} |")
+        for name in next(iter(records.values()))[part]:
+            entries = [record[part][name] for record in records.values()]
+            cells = "".join(f" {e['seconds']:.1f} | {e['peak_memory_mib'] / 1024:.2f} |" for e in entries)
+            lines.append(f"| {name} ({'stage' if part == 'stages' else 'written'}) |{cells}")
     return lines
 
 
