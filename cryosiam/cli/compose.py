@@ -217,6 +217,7 @@ def _summary(options: PickOptions, target: str, project: Project, selection: Pic
         "tomograms_star": str(options.tomograms_star) if options.tomograms_star else None,
         "tilt_series_pixel_size_angstrom": options.tilt_series_pixel_size,
         "tomogram_size_xyz": _tomogram_size(options.tomogram_size),
+        "binned_by_averaging": options.binned_by_averaging,
     }
     stars: list[Sink] = [adapter_class("sink", "star")(project.out)]
     relion5 = adapter_class("sink", "relion5").from_options(project.out, **facts)

@@ -127,6 +127,16 @@ TomogramSize = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
+BinnedByAveraging = Annotated[
+    int,
+    typer.Option(
+        "--binned-by-averaging",
+        metavar="N",
+        min=1,
+        help="Where N x N x N voxels were averaged into one of this tomogram, for relion5/particles.star.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 Weights = Annotated[
     str, typer.Option("--weights", "-w", metavar="NAME|FOLDER", help="Weights to use.", rich_help_panel=WORK_PANEL)
 ]

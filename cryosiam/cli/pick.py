@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from cryosiam.cli import options as opt
 
-TABLE_OPTIONS = frozenset({"tomograms_star", "tilt_series_pixel_size", "tomogram_size"})
+TABLE_OPTIONS = frozenset({"tomograms_star", "tilt_series_pixel_size", "tomogram_size", "binned_by_averaging"})
 CLASS_OPTIONS = frozenset({"objects", "threshold"})
 """Options without meaning for commands that end before particles have classes."""
 
@@ -34,6 +34,7 @@ class PickOptions:
     tomograms_star: opt.TomogramsStar = None
     tilt_series_pixel_size: opt.TiltSeriesPixelSize = None
     tomogram_size: opt.TomogramSize = None
+    binned_by_averaging: opt.BinnedByAveraging = 1
     weights: opt.Weights = "light"
     device: opt.Device = "auto"
     memory: opt.Memory = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from cryosiam.errors import InputError
-from cryosiam.geometry import relion5_centered_angstrom
+from cryosiam.geometry import binning_shift_angstrom, relion5_centered_angstrom
 from cryosiam.integrations.relion.dialect import load_dialect
 from cryosiam.integrations.relion.particle_table import common_columns
 from cryosiam.integrations.relion.star_sink import StarSink
@@ -46,6 +46,9 @@ class Relion5Sink(StarSink):
         ``tomograms.star`` of RELION's Reconstruct Tomograms job.
     tilt_series_pixel_size_angstrom, tomogram_size_xyz
         Pixel size in Å and unbinned size (x, y, z) in pixels of all runs, instead.
+    binned_by_averaging
+        How many voxels along each axis were averaged into one of the tomogram that is picked. Its first voxel lies
+        ``(n - 1) / 2`` of the finer voxels inside the tomogram, which is added; 1 where voxels were not averaged.
 
     Raises
     ------
@@ -65,18 +68,20 @@ class Relion5Sink(StarSink):
         tomograms_star: Path | str | None = None,
         tilt_series_pixel_size_angstrom: float | None = None,
         tomogram_size_xyz: tuple[int, int, int] | None = None,
+        binned_by_averaging: int = 1,
     ) -> None:
         super().__init__(out_dir)
         self._where = tomograms_star
+        self._binning = binned_by_averaging
+        if binned_by_averaging < 1:
+            raise InputError(f"--binned-by-averaging must be a whole number from 1, not {binned_by_averaging}")
+        _refuse_impossible(tilt_series_pixel_size_angstrom, tomogram_size_xyz)
         self._frames: dict[str, UnbinnedFrame] = {}
         self._every_run: UnbinnedFrame | None = None
         if tomograms_star is not None:
             self._frames = read_tomograms_star(Path(tomograms_star))
         elif tilt_series_pixel_size_angstrom is not None and tomogram_size_xyz is not None:
-            x, y, z = tomogram_size_xyz
-            if not all(math.isfinite(size) and size > 0 for size in (tilt_series_pixel_size_angstrom, x, y, z)):
-                raise InputError("--tilt-series-pixel-size and --tomogram-size must be above zero; correct them")
-            self._every_run = UnbinnedFrame("", (x, y, z), tilt_series_pixel_size_angstrom)
+            self._every_run = UnbinnedFrame("", tomogram_size_xyz, tilt_series_pixel_size_angstrom)
         else:
             raise InputError(NEEDED)
 
@@ -87,6 +92,7 @@ class Relion5Sink(StarSink):
         tomograms_star: Path | str | None = None,
         tilt_series_pixel_size_angstrom: float | None = None,
         tomogram_size_xyz: tuple[int, int, int] | None = None,
+        binned_by_averaging: int = 1,
     ) -> Relion5Sink | str:
         """Return the sink, or where no option was given the sentence that says which ones make the file.
 
@@ -95,9 +101,10 @@ class Relion5Sink(StarSink):
         InputError
             If options are given but incomplete or impossible.
         """
-        if tomograms_star is None and tilt_series_pixel_size_angstrom is None and tomogram_size_xyz is None:
+        facts = (tomograms_star, tilt_series_pixel_size_angstrom, tomogram_size_xyz)
+        if facts == (None, None, None) and binned_by_averaging == 1:
             return NEEDED
-        return cls(out_dir, tomograms_star, tilt_series_pixel_size_angstrom, tomogram_size_xyz)
+        return cls(out_dir, *facts, binned_by_averaging)
 
     def check(self, runs: Sequence[str], key: ProductKey) -> None:
         """Find out before the work whether the file can be written.
@@ -122,7 +129,8 @@ class Relion5Sink(StarSink):
             If the tomogram is not as large as the unbinned one, so that their centres differ by an unknown amount.
         """
         self._check_size(tomogram, self._frame(tomogram.run))
-        return super().write_picks(tomogram, picks, key)
+        shift = binning_shift_angstrom(self._binning, tomogram.voxel_size_angstrom / self._binning)
+        return super().write_picks(tomogram, replace(picks, positions_angstrom=picks.positions_angstrom + shift), key)
 
     def finish(self, key: ProductKey) -> list[str]:
         """Write the file and return its path, or why there is none.
@@ -168,6 +176,12 @@ class Relion5Sink(StarSink):
                 f"tomogram of run '{tomogram.run}' is {_text(size)} Å, the unbinned one {_text(unbinned)} Å; "
                 "give the size and pixel size of the tomogram that was picked, not trimmed or rotated"
             )
+
+
+def _refuse_impossible(pixel_size_angstrom: float | None, size_xyz: tuple[int, int, int] | None) -> None:
+    sizes = [*([] if pixel_size_angstrom is None else [pixel_size_angstrom]), *(size_xyz or ())]
+    if not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise InputError("--tilt-series-pixel-size and --tomogram-size must be above zero; correct them")
 
 
 def _place(frame: UnbinnedFrame, picks: Picks) -> dict[str, list[Value]]:

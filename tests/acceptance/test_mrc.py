@@ -127,3 +127,27 @@ def test_bead_through_pick_and_star(
     assert np.abs(found_zyx - bead_zyx).max() / binning < 0.1
     picked = picks_angstrom(tmp_path / "out", 10.0)[0][::-1] / 10.0
     assert np.abs(picked * binning - bead_zyx).max() / binning < 0.1
+
+
+@pytest.mark.parametrize(("binning", "remainder"), [(2, 1), (3, 0)])
+def test_bead_in_a_tomogram_binned_by_averaging(
+    weights: Path, call: Any, tmp_path: Path, ball_volume: Any, mrc: Any, binning: int, remainder: int
+) -> None:
+    """RELION's coordinates are those of the tomogram before voxels were averaged, where the user says that they were."""
+    shape = np.array([28, 33, 36]) * binning
+    unbinned_zyx = shape + remainder
+    bead_zyx = unbinned_zyx * np.array([0.46, 0.55, 0.41])
+    unbinned = ball_volume(tuple(unbinned_zyx.tolist()), bead_zyx[None], np.array([5.0 * binning]))
+    z, y, x = shape // binning
+    cropped = unbinned[: shape[0], : shape[1], : shape[2]]
+    averaged = cropped.reshape(z, binning, y, binning, x, binning).mean((1, 3, 5))
+    path = mrc(tmp_path / "bead.mrc", averaged)
+    size = ",".join(str(n) for n in unbinned_zyx[::-1])
+    options = ("--tomogram-size", size, "--tilt-series-pixel-size", 10.0 / binning, "--out", tmp_path / "out")
+    result = call("pick", "--mrc", path, "--weights", weights, *options, "--binned-by-averaging", binning)
+    assert result.returncode == 0, result.stderr
+    table = starfile.read(tmp_path / "out" / "relion5" / "particles.star", always_dict=True)["particles"]
+    assert len(table) == 1
+    centred = np.array([table[f"rlnCenteredCoordinate{axis}Angst"].iloc[0] for axis in "XYZ"])
+    found_zyx = (centred * binning / 10.0 + unbinned_zyx[::-1] / 2.0)[::-1]
+    assert np.abs(found_zyx - bead_zyx).max() / binning < 0.1

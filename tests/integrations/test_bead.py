@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
@@ -60,7 +59,6 @@ def picked(parity: str, binning: int, folder: Path) -> tuple[Tomogram, Picks]:
     tomogram = MrcSource([path]).tomogram(run)
     whole = (slice(0, tomogram.shape[0]), slice(0, tomogram.shape[1]), slice(0, tomogram.shape[2]))
     positions = positions_from_indices([center_of_mass(tomogram.volume.read(whole))], voxel_size)
-    positions += binning_shift_angstrom(binning, PIXEL_SIZE)
     return tomogram, Picks(run, positions, np.ones(1), ("bead",))
 
 
@@ -72,7 +70,9 @@ def test_bead_in_picks_star(tmp_path: Path, parity: str, binning: int) -> None:
     sink.write_picks(tomogram, picks, KEY)
     row = starfile.read(sink.finish(KEY)[0], always_dict=True)["particles"].iloc[0]
     found = np.array([row[f"rlnCoordinate{axis}"] for axis in "XYZ"])
-    np.testing.assert_allclose(found * binning, PLACE_XYZ, atol=0.1)
+    # Voxels of the binned tomogram, whose first centre is (b - 1) / 2 unbinned voxels inside the tomogram.
+    shift = binning_shift_angstrom(binning, PIXEL_SIZE) / PIXEL_SIZE
+    np.testing.assert_allclose(found * binning + shift, PLACE_XYZ, atol=0.1)
 
 
 @pytest.mark.parametrize("binning", BINNINGS)
@@ -87,8 +87,7 @@ def test_bead_found_by_the_instance_separation(tmp_path: Path, parity: str, binn
     voxel_size = PIXEL_SIZE * binning
     picks = table.to_picks("TS_01", voxel_size, "bead")
     assert len(picks) == 1
-    picks = replace(picks, positions_angstrom=picks.positions_angstrom + binning_shift_angstrom(binning, PIXEL_SIZE))
-    sink = Relion5Sink(tmp_path, None, PIXEL_SIZE, SIZES_XYZ[parity])
+    sink = Relion5Sink(tmp_path, None, PIXEL_SIZE, SIZES_XYZ[parity], binned_by_averaging=binning)
     sink.write_picks(Tomogram("TS_01", ArrayVolume(foreground), voxel_size, "wbp", "memory"), picks, KEY)
     row = starfile.read(sink.finish(KEY)[0], always_dict=True)["particles"].iloc[0]
     centred = np.array([row[f"rlnCenteredCoordinate{axis}Angst"] for axis in "XYZ"])
@@ -187,17 +186,17 @@ def test_bead_lands_in_the_middle_of_extracted_boxes(tmp_path: Path) -> None:
     if program is None:
         pytest.skip("zarr-particle-tools is not installed: the independent extractor of this test")
     tomograms_star = write_tomograms_star(tmp_path)
-    sink = Relion5Sink(tmp_path, tomograms_star)
-    for parity in SIZES_XYZ:
-        for binning in BINNINGS:
-            sink.write_picks(*picked(parity, binning, tmp_path), KEY)
-    (particles,) = sink.finish(KEY)
     out = tmp_path / "extracted"
-    command = [program, "local", "--particles-starfile", particles, "--tomograms-starfile", str(tomograms_star)]
-    command += ["--box-size", str(BOX), "--crop-size", str(CROP), "--bin", "1", "--no-ctf", "--no-circle-crop"]
-    command += ["--no-ic", "--output-dir", str(out), "--overwrite"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    for binning in BINNINGS:
+        sink = Relion5Sink(tmp_path / str(binning), tomograms_star, binned_by_averaging=binning)
+        for parity in SIZES_XYZ:
+            sink.write_picks(*picked(parity, binning, tmp_path), KEY)
+        (particles,) = sink.finish(KEY)
+        command = [program, "local", "--particles-starfile", particles, "--tomograms-starfile", str(tomograms_star)]
+        command += ["--box-size", str(BOX), "--crop-size", str(CROP), "--bin", "1", "--no-ctf", "--no-circle-crop"]
+        command += ["--no-ic", "--output-dir", str(out / str(binning)), "--overwrite"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     stacks = sorted(out.rglob("*.mrcs"))
     assert len(stacks) == len(SIZES_XYZ) * len(BINNINGS)
     for stack in stacks:

@@ -144,6 +144,21 @@ def test_relion5_with_options_leaves_the_optics_to_relion(tmp_path: Path) -> Non
     assert "rlnOpticsGroup" not in particles(Path(path)).columns
 
 
+@pytest.mark.parametrize("pixel_size", [np.nan, np.inf, 0.0])
+def test_impossible_pixel_size_is_refused_beside_tomograms_star(
+    tmp_path: Path, tomograms_star: Path, pixel_size: float
+) -> None:
+    with pytest.raises(InputError, match="--tilt-series-pixel-size"):
+        Relion5Sink.from_options(tmp_path, tomograms_star, pixel_size)
+
+
+def test_binning_alone_does_not_make_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--tomograms-star FILE"):
+        Relion5Sink.from_options(tmp_path, binned_by_averaging=2)
+    with pytest.raises(InputError, match="--binned-by-averaging"):
+        Relion5Sink.from_options(tmp_path, None, 2.5, (10, 10, 10), binned_by_averaging=0)
+
+
 def test_relion5_says_what_it_needs(tmp_path: Path, tomograms_star: Path) -> None:
     assert Relion5Sink.from_options(tmp_path) == NEEDED
     assert "--tomograms-star FILE" in NEEDED
