@@ -5,18 +5,27 @@ Position 0 stays the centre of the first voxel, so a position in Å means the sa
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from cryosiam.domain.tomogram import Box, Volume
 
 SAME_GRID_TOLERANCE: Final = 0.02
 """Relative difference of voxel sizes below which a volume is used as it is."""
+
+
+BLOCK_VOXELS: Final = 2**24
+"""Most voxels of the source, or of the new grid, that resampling works on at once. Blocks about as large as the
+chunks of a tomogram's store (256 voxels on edge) are small in memory and still read few chunks twice."""
 
 
 def resampled_size(size: int, source_voxel_size: float, target_voxel_size: float) -> int:
@@ -72,11 +81,22 @@ def _sample_axis(
     return total
 
 
+def _block_size(sizes: Sequence[int], ratio: float) -> list[int]:
+    """Return the edges of blocks of the new grid within `BLOCK_VOXELS`, on either grid, that cover ``sizes``."""
+    edges = list(sizes)
+    reach = 2 * max(1.0, ratio) + 1
+    while max(math.prod(edges), math.prod(edge * ratio + reach for edge in edges)) > BLOCK_VOXELS and max(edges) > 1:
+        longest = edges.index(max(edges))
+        edges[longest] = -(-edges[longest] // 2)
+    return edges
+
+
 @dataclass(frozen=True)
 class ResampledVolume:
     """A volume sampled on a grid of another voxel size, anti-aliased when it shrinks.
 
-    Reading any box gives exactly the values that reading the whole volume would give.
+    Reading any box gives exactly the values that reading the whole volume would give. The source is read a block at
+    a time, so that memory does not grow with how much finer its voxels are.
 
     Parameters
     ----------
@@ -106,17 +126,29 @@ class ResampledVolume:
     def read(self, box: Box) -> NDArray[np.float32]:
         """Return the voxels of ``box`` as a new float32 array in C order."""
         ratio = self.target_voxel_size_angstrom / self.source_voxel_size_angstrom
+        bounds = _clipped(box, self.shape)
+        sizes = [max(0, stop - start) for start, stop in bounds]
+        result = np.empty(sizes, np.float32)
+        if 0 in sizes:
+            return result
+        edges = _block_size(sizes, ratio)
+        for corner in itertools.product(*(range(0, n, edge) for n, edge in zip(sizes, edges, strict=True))):
+            z, y, x = (slice(at, min(at + edge, n)) for at, edge, n in zip(corner, edges, sizes, strict=True))
+            block = [
+                (first + part.start, first + part.stop) for (first, _), part in zip(bounds, (z, y, x), strict=True)
+            ]
+            result[z, y, x] = self._read_block(block, ratio)
+        return result
+
+    def _read_block(self, bounds: list[tuple[int, int]], ratio: float) -> NDArray[np.float32]:
         kernels = [
-            _kernel(start, stop, ratio, size)
-            for (start, stop), size in zip(_clipped(box, self.shape), self.volume.shape, strict=True)
+            _kernel(start, stop, ratio, size) for (start, stop), size in zip(bounds, self.volume.shape, strict=True)
         ]
-        if any(len(indices) == 0 for indices, _ in kernels):
-            return np.zeros([len(indices) for indices, _ in kernels], np.float32)
-        source_box = [slice(int(indices.min()), int(indices.max()) + 1) for indices, _ in kernels]
-        array = self.volume.read((source_box[0], source_box[1], source_box[2]))
+        z, y, x = (slice(int(indices.min()), int(indices.max()) + 1) for indices, _ in kernels)
+        array = self.volume.read((z, y, x))
         for axis, (indices, weights) in enumerate(kernels):
-            array = _sample_axis(array, axis, indices, weights, source_box[axis].start)
-        return np.ascontiguousarray(array)
+            array = _sample_axis(array, axis, indices, weights, (z, y, x)[axis].start)
+        return array
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cryosiam.domain import ArrayVolume
+from cryosiam.domain.tomogram import Box
 from cryosiam.geometry import indices_from_positions, positions_from_indices
+from cryosiam.inference import resampling
 from cryosiam.inference.resampling import NearestVolume, ResampledVolume, on_grid, resampled_size
 
 RATIOS = [0.5, 0.731, 1.05, 4 / 3, 1.5, 2.0, 2.37, 3.0]
@@ -62,6 +65,39 @@ def test_any_box_equals_the_same_part_of_the_whole(data: st.DataObject, ratio: f
     part = volume.read((z, y, x))
     np.testing.assert_array_equal(part, everything[z, y, x])
     assert part.flags.c_contiguous
+
+
+class Counting:
+    """A constant volume of any size that notes the largest box read from it."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape = shape
+        self.largest = 0
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        z, y, x = (part.stop - part.start for part in box)
+        self.largest = max(self.largest, z * y * x)
+        return np.ones((z, y, x), np.float32)
+
+
+@pytest.mark.parametrize("ratio", [0.4, 1.0, 4.0, 9.0])
+def test_the_source_is_read_in_blocks_of_bounded_size(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
+    monkeypatch.setattr(resampling, "BLOCK_VOXELS", 60_000)
+    source = Counting((120, 200, 240))
+    volume = ResampledVolume(source, 2.5, 2.5 * ratio)
+    np.testing.assert_allclose(volume.read(whole(volume.shape)), 1.0, rtol=1e-5)
+    assert 0 < source.largest <= 60_000
+
+
+@settings(deadline=None, max_examples=15)
+@given(ratio=st.floats(0.3, 3.5), limit=st.integers(300, 4000))
+def test_values_do_not_depend_on_the_blocks(ratio: float, limit: int) -> None:
+    source = ArrayVolume(np.random.default_rng(1).normal(size=(13, 17, 15)).astype(np.float32))
+    volume = ResampledVolume(source, 10.0, 10.0 * ratio)
+    everything = volume.read(whole(volume.shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resampling, "BLOCK_VOXELS", limit)
+        np.testing.assert_array_equal(volume.read(whole(volume.shape)), everything)
 
 
 def test_labels_come_back_onto_the_input_grid() -> None:
