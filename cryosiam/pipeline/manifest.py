@@ -92,6 +92,10 @@ class RunRecord(_Record):
         written = {**self.written, session: {**self.written.get(session, {}), name: files}}
         return self.model_copy(update={"products": {**self.products, name: record}, "written": written})
 
+    def claimed_by(self, session: str) -> RunRecord:
+        """Return a record in which what lies under ``session`` from now on was written by this results folder."""
+        return self.model_copy(update={"written": {session: {}, **self.written}})
+
     def edited_since(self, name: str, session: str) -> str | None:
         """Return a file of product ``name`` that somebody changed after it was written, or None."""
         for place, state in self.written.get(session, {}).get(name, {}).items():

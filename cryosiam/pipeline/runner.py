@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cryosiam.errors import CryoSiamError, InputError, ProductExistsError
+from cryosiam.errors import CryoSiamError, InputError
+from cryosiam.pipeline.guard import refuse_edited, refuse_existing
 from cryosiam.pipeline.manifest import (
     FILE_NAME,
     InputRecord,
@@ -161,10 +162,10 @@ class Runner:
             prints = self.pipeline.fingerprints(self.project.run_input(tomogram))
             record = None if overwrite else self.manifest.runs.get(run)
             plan = self.pipeline.plan(record, self.project.scratch(run), prints)
+            item = PlannedRun(tomogram, prints, plan)
             if not overwrite and not plan.is_empty:
-                self._refuse_existing(run)
-                self._refuse_edited(run, plan)
-            planned.append(PlannedRun(tomogram, prints, plan))
+                self._refuse_foreign(item)
+            planned.append(item)
         busy = [item.tomogram.run for item in planned if not item.plan.is_empty]
         if busy:
             for sink in self.project.sinks:
@@ -215,28 +216,11 @@ class Runner:
             )
         return manifest
 
-    def _refuse_existing(self, run: str) -> None:
-        record = self.manifest.runs.get(run)
-        if record is not None and self.project.session in record.written:
-            return
-        for sink in self.project.sinks:
-            there = sink.existing(run, self.project.key)
-            if there:
-                raise ProductExistsError(
-                    f"run '{run}' has {there[0]} of session {self.project.session} already; "
-                    "give another --session-id, or --overwrite to replace it"
-                )
-
-    def _refuse_edited(self, run: str, plan: RunPlan) -> None:
-        """Keep what a user did to our products, such as picks sorted by hand."""
-        record = self.manifest.runs.get(run)
-        for product in plan.products:
-            edited = record.edited_since(product.name, self.project.session) if record else None
-            if edited is not None:
-                raise ProductExistsError(
-                    f"{edited} was changed after CryoSiam wrote it; "
-                    "give another --session-id to keep it, or --overwrite to replace it"
-                )
+    def _refuse_foreign(self, item: PlannedRun) -> None:
+        """Refuse to replace what somebody else wrote, or changed."""
+        project, record = self.project, self.manifest.runs.get(item.tomogram.run)
+        refuse_existing(item.tomogram.run, record, project.sinks, project.key, project.session)
+        refuse_edited(record, item.plan.products, project.session)
 
     @contextmanager
     def _results_folder(self) -> Iterator[None]:
@@ -265,9 +249,17 @@ class Runner:
         with ExitStack() as locks:
             for sink in self.project.sinks:
                 locks.enter_context(sink.lock(run))
+            # Only now is it sure that nobody else is at work on the run: what was there when the work was planned may
+            # not be what is there now.
+            if not overwrite:
+                self._refuse_foreign(item)
+            record = record.claimed_by(self.project.session)
+            self._save(run, record)
             for stage in item.plan.stages:
                 if stage.reads:
                     record = self._run_stage(stage, item, record, scratch)
+            if not overwrite:
+                refuse_edited(record, item.plan.products, self.project.session)
             with self.reporter.stage(run, "write") as progress:
                 for number, product in enumerate(item.plan.products):
                     progress(number, len(item.plan.products))
@@ -277,7 +269,6 @@ class Runner:
     def _start_record(self, item: PlannedRun, overwrite: bool) -> RunRecord:
         tomogram, run = item.tomogram, item.tomogram.run
         old = self.manifest.runs.get(run)
-        written = old.written if old else {}
         keep = old is not None and not overwrite
         return RunRecord(
             input=InputRecord(
@@ -287,7 +278,7 @@ class Runner:
                 voxel_size_angstrom=tomogram.voxel_size_angstrom,
                 tomogram_type=tomogram.tomogram_type,
             ),
-            written={self.project.session: {}, **written},
+            written=old.written if old else {},
             stages=old.stages if keep and old else {},
             products=old.products if keep and old else {},
         )
