@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from cryosiam.errors import InputError
-from cryosiam.inference.memory import default_memory_bytes
+from cryosiam.inference.memory import tile_memory_bytes
 from cryosiam.inference.outputs import SAMPLE_BLOCK, DenseProducts, ProductWriter, compact
 from cryosiam.inference.precision import choose_device, choose_precision
+from cryosiam.inference.resampling import ResampledVolume
 from cryosiam.inference.runtime import TorchRuntime
 from cryosiam.inference.tiles import TilePlan, plan_tiles
 
@@ -60,7 +61,7 @@ def run_dense(
     heads
         Outputs to compute; all by default.
     memory_bytes
-        Memory for tiles, beside what the process already holds; by default what fits the machine.
+        Memory for tiles, beside what the process already holds; by default `tile_memory_bytes`.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"auto"``.
     device
@@ -93,12 +94,18 @@ def run_dense(
         multiple=net.multiple,
         halo=net.halo,
         bytes_per_voxel=runtime.bytes_per_voxel + READER_BYTES_PER_VOXEL,
-        memory_bytes=default_memory_bytes() if memory_bytes is None else memory_bytes,
+        memory_bytes=_for_tiles(tile_memory_bytes() if memory_bytes is None else memory_bytes, volume),
         alignment=SAMPLE_BLOCK,
     )
     with ProductWriter(folder, volume.shape, wanted) as writer:
         _run_tiles(runtime, volume, normalisation, plan, writer, contrast_sign, progress, cancelled)
         return writer.finish(_record(plan, normalisation, str(chosen_precision), chosen_device, contrast_sign))
+
+
+def _for_tiles(memory_bytes: int, volume: Volume) -> int:
+    """Return what is left for tiles beside what a resampled volume works on while the next tile is read."""
+    working = volume.working_bytes if isinstance(volume, ResampledVolume) else 0
+    return max(1, memory_bytes - working)
 
 
 def _run_tiles(

@@ -13,14 +13,26 @@ from torch.utils._pytree import tree_flatten
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEFAULT_LIMIT_BYTES: Final = 2_200_000_000
+DEFAULT_PROCESS_BYTES: Final = 2_600_000_000
+"""Memory of the whole process unless told otherwise: a laptop stays usable."""
+FREE_SHARE: Final = 0.6
+"""Share of the machine's free memory that tiles may take unless told otherwise."""
 LIBRARY_OVERHEAD: Final = 1.15
 """Convolution libraries hold reordered copies and scratch space beside the tensors torch knows of."""
 
 
-def default_memory_bytes() -> int:
-    """Return the memory that inference may use unless told: 60 % of what is free, at most 2.2 GB."""
-    return min(DEFAULT_LIMIT_BYTES, int(0.6 * psutil.virtual_memory().available))
+def tile_memory_bytes(process_bytes: int | None = None) -> int:
+    """Return the memory that tiles may use so that the whole process stays within ``process_bytes``.
+
+    Parameters
+    ----------
+    process_bytes
+        What the user gave; None for `DEFAULT_PROCESS_BYTES`, less where the machine has less.
+    """
+    held: int = psutil.Process().memory_info().rss
+    if process_bytes is not None:
+        return max(1, process_bytes - held)
+    return max(1, min(DEFAULT_PROCESS_BYTES - held, int(FREE_SHARE * psutil.virtual_memory().available)))
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

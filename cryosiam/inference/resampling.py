@@ -123,6 +123,12 @@ class ResampledVolume:
         z, y, x = self.volume.shape
         return resampled_size(z, *sizes), resampled_size(y, *sizes), resampled_size(x, *sizes)
 
+    @property
+    def working_bytes(self) -> int:
+        """Most memory that reading takes beside its result: a block, its sum and a term of it, all float32."""
+        largest = max(math.prod(self.volume.shape), math.prod(self.shape))
+        return 3 * 4 * min(BLOCK_VOXELS, largest)
+
     def read(self, box: Box) -> NDArray[np.float32]:
         """Return the voxels of ``box`` as a new float32 array in C order."""
         ratio = self.target_voxel_size_angstrom / self.source_voxel_size_angstrom

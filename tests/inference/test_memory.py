@@ -8,7 +8,7 @@ import psutil
 import pytest
 import torch
 
-from cryosiam.inference.memory import DEFAULT_LIMIT_BYTES, default_memory_bytes, peak_bytes
+from cryosiam.inference.memory import DEFAULT_PROCESS_BYTES, peak_bytes, tile_memory_bytes
 from cryosiam.inference.precision import Precision
 from cryosiam.inference.runtime import TorchRuntime
 from cryosiam.networks.config import DENSE_PRESETS
@@ -56,8 +56,49 @@ def test_a_process_stays_within_the_memory_it_was_given(precision: str) -> None:
     assert max(used) < memory + 80_000_000
 
 
-def test_the_default_fits_the_machine() -> None:
-    assert 0 < default_memory_bytes() <= min(DEFAULT_LIMIT_BYTES, psutil.virtual_memory().total)
+FINE_PROGRAM = """
+import sys, tempfile
+from pathlib import Path
+import numpy as np
+from cryosiam.inference.engine import run_dense
+from cryosiam.inference.normalisation import Normalisation
+from cryosiam.inference.resampling import ResampledVolume
+from cryosiam.networks.config import DENSE_PRESETS
+from cryosiam.networks.dense import DenseNetwork
+
+class Fine:
+    shape = (320, 1200, 1200)
+
+    def read(self, box):
+        return np.full([part.stop - part.start for part in box], 0.5, np.float32)
+
+net = DenseNetwork(DENSE_PRESETS["light"]).eval()
+with tempfile.TemporaryDirectory() as folder:
+    volume = ResampledVolume(Fine(), 2.5, 10.0)
+    run_dense(net, volume, Normalisation(-1, 1, 0, 1), Path(folder) / "out", memory_bytes=int(sys.argv[1]))
+lines = Path("/proc/self/status").read_text().splitlines()
+print(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
+def test_a_tomogram_of_four_times_finer_voxels_stays_within_the_memory_too() -> None:
+    command = [sys.executable, "-c", FINE_PROGRAM, "600000000"]
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    # The source is 1.8 GB; the interpreter with torch holds 0.3 GB before it starts.
+    assert peak < 1_100_000_000
+
+
+def test_the_default_holds_for_the_whole_process() -> None:
+    held = psutil.Process().memory_info().rss
+    assert 0 < tile_memory_bytes() <= min(DEFAULT_PROCESS_BYTES - held + 5_000_000, psutil.virtual_memory().total)
+
+
+def test_what_a_user_gives_is_for_the_whole_process() -> None:
+    held = psutil.Process().memory_info().rss
+    assert tile_memory_bytes(held + 500_000_000) == pytest.approx(500_000_000, abs=5_000_000)
+    assert tile_memory_bytes(1000) == 1
 
 
 def test_peak_counts_what_is_alive_together() -> None:

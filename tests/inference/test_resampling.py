@@ -82,11 +82,11 @@ class Counting:
 
 @pytest.mark.parametrize("ratio", [0.4, 1.0, 4.0, 9.0])
 def test_the_source_is_read_in_blocks_of_bounded_size(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
-    monkeypatch.setattr(resampling, "BLOCK_VOXELS", 60_000)
-    source = Counting((120, 200, 240))
+    monkeypatch.setattr(resampling, "BLOCK_VOXELS", 20_000)
+    source = Counting((50, 80, 90))
     volume = ResampledVolume(source, 2.5, 2.5 * ratio)
     np.testing.assert_allclose(volume.read(whole(volume.shape)), 1.0, rtol=1e-5)
-    assert 0 < source.largest <= 60_000
+    assert 0 < source.largest <= 20_000
 
 
 @settings(deadline=None, max_examples=15)

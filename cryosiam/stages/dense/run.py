@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from cryosiam.weights import DenseWeights
 
 NAME = "dense"
-DEFAULT_PROCESS_BYTES = 2_600_000_000
-"""Memory of the whole process unless told otherwise: a laptop stays usable."""
-FREE_SHARE = 0.6
-"""Share of the machine's free memory that tiles may take unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +47,7 @@ class DenseStage:
     def run(self, work: StageWork) -> dict[str, Any]:
         """Write the network's products as the maps ``dense``."""
         from cryosiam.inference.engine import run_dense
+        from cryosiam.inference.memory import tile_memory_bytes
         from cryosiam.inference.resampling import on_grid
 
         checked = CheckedInput.load(work.scratch)
@@ -67,20 +64,3 @@ class DenseStage:
             progress=work.progress,
         )
         return {**products.record, "voxel_size_angstrom": voxel_size}
-
-
-def tile_memory_bytes(process_bytes: int | None) -> int:
-    """Return the memory that tiles may use so that the whole process stays within ``process_bytes``.
-
-    Parameters
-    ----------
-    process_bytes
-        What the user gave; None for `DEFAULT_PROCESS_BYTES`, less where the machine has less.
-    """
-    import psutil
-
-    held: int = psutil.Process().memory_info().rss
-    free: int = psutil.virtual_memory().available
-    if process_bytes is not None:
-        return max(1, process_bytes - held)
-    return max(1, min(DEFAULT_PROCESS_BYTES - held, int(FREE_SHARE * free)))
