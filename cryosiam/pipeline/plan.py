@@ -65,10 +65,19 @@ class Fingerprints:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What is to be done for one run, in order."""
+    """What is to be done for one run, in order.
+
+    Parameters
+    ----------
+    stages, products
+        Those to run and to write.
+    renews
+        True where a table that was kept is made anew, so that nothing made of the old one fits any more.
+    """
 
     stages: tuple[Stage, ...]
     products: tuple[Product, ...]
+    renews: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -116,15 +125,43 @@ class Pipeline:
         products = tuple(
             product for product in self.products if not _is_written(record, product.name, prints.products[product.name])
         )
-        wanted = {name for product in products for name in product.reads}
-        needed: list[Stage] = []
-        for stage in reversed(self.stages):
-            missing = [name for name in stage.makes if name in wanted and not scratch.has(name)]
-            outdated = wanted.intersection(stage.makes) and not _is_current(record, stage.name, prints)
-            if missing or outdated:
-                needed.append(stage)
-                wanted.update(stage.reads)
-        return RunPlan(tuple(reversed(needed)), products)
+        needed: set[str] = set()
+        renewed: set[str] = set()
+        while True:
+            known = len(needed)
+            wanted = {name for product in products for name in product.reads}
+            for stage in reversed(self.stages):
+                missing = [name for name in stage.makes if name in wanted and not scratch.has(name)]
+                outdated = wanted.intersection(stage.makes) and not _is_current(record, stage.name, prints)
+                if missing or outdated or stage.name in needed:
+                    needed.add(stage.name)
+                    wanted.update(stage.reads)
+            needed |= self._followers(needed, scratch)
+            renewed = self._renewed(needed, scratch)
+            products = tuple(item for item in self.products if item in products or renewed.intersection(item.reads))
+            if len(needed) == known:
+                break
+        return RunPlan(tuple(stage for stage in self.stages if stage.name in needed), products, bool(renewed))
+
+    def _renewed(self, needed: set[str], scratch: Scratch) -> set[str]:
+        """Return what is made again while something made of the old may be left.
+
+        Made again on another device, a stage may number its particles differently. Maps do not outlive a call, but
+        tables do, and with them the numbers.
+        """
+        stages = [stage for stage in self.stages if stage.name in needed]
+        return {name for stage in stages if _keeps_table(stage, scratch) for name in stage.makes}
+
+    def _followers(self, needed: set[str], scratch: Scratch) -> set[str]:
+        """Return the stages with tables made of what is made again."""
+        renewed = self._renewed(needed, scratch)
+        return {
+            stage.name for stage in self.stages if renewed.intersection(stage.reads) and _keeps_table(stage, scratch)
+        }
+
+
+def _keeps_table(stage: Stage, scratch: Scratch) -> bool:
+    return any(scratch.table_path(name).exists() for name in stage.makes)
 
 
 def _is_current(record: RunRecord | None, stage: str, prints: Fingerprints) -> bool:

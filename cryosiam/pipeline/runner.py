@@ -240,7 +240,7 @@ class Runner:
 
     def _bring_up_to_date(self, item: PlannedRun, overwrite: bool) -> None:
         run, scratch = item.tomogram.run, self.project.scratch(item.tomogram.run)
-        record = self._start_record(item, overwrite)
+        record = self._start_record(item)
         # Stages that look at the input alone come before the locks: a tomogram that turns out to be unusable leaves
         # no trace in the project, not even a lock file.
         for stage in item.plan.stages:
@@ -266,10 +266,14 @@ class Runner:
                     record = self._write_product(product, item, record, scratch)
         scratch.drop_maps()
 
-    def _start_record(self, item: PlannedRun, overwrite: bool) -> RunRecord:
+    def _start_record(self, item: PlannedRun) -> RunRecord:
         tomogram, run = item.tomogram, item.tomogram.run
         old = self.manifest.runs.get(run)
-        keep = old is not None and not overwrite
+        # What is about to be redone counts as not done from the start: whenever the work stops, the next call sees it.
+        begun = {stage.name for stage in item.plan.stages}
+        gone = {product.name for product in item.plan.products}
+        if item.plan.renews and old:
+            gone |= old.products.keys() - {product.name for product in self.pipeline.products}
         return RunRecord(
             input=InputRecord(
                 location=tomogram.source,
@@ -279,8 +283,8 @@ class Runner:
                 tomogram_type=tomogram.tomogram_type,
             ),
             written=old.written if old else {},
-            stages=old.stages if keep and old else {},
-            products=old.products if keep and old else {},
+            stages={name: part for name, part in old.stages.items() if name not in begun} if old else {},
+            products={name: part for name, part in old.products.items() if name not in gone} if old else {},
         )
 
     def _save(self, run: str, record: RunRecord) -> None:
@@ -347,7 +351,7 @@ class Runner:
     def _forget_if_fruitless(self, run: str) -> None:
         """Remove what is known of a run that failed before any product of it was written."""
         record = self.manifest.runs.get(run)
-        if record is not None and record.products:
+        if record is not None and (record.products or any(record.written.values())):
             return
         shutil.rmtree(self.project.scratch(run).folder, ignore_errors=True)
         if record is not None:

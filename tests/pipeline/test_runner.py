@@ -45,7 +45,7 @@ class Counting:
     def run(self, work: StageWork) -> dict[str, Any]:
         self.before()
         for name in self.makes:
-            if name == "maps":
+            if name in ("maps", "labels"):
                 work.scratch.create_map(name, (1, 1, 1), np.uint8)
             else:
                 work.scratch.save_table(name, {"number": np.array(next(NUMBERS))})
@@ -118,13 +118,13 @@ class Place:
         stages = (
             Counting("check", (), ("checked",)),
             Counting("dense", ("checked",), ("maps",), net),
-            Counting("instances", ("maps",), ("particles",)),
+            Counting("instances", ("maps",), ("labels", "particles")),
             Counting("embed", ("particles",), ("embeddings",), before=in_embed),
             Counting("classify", ("particles", "embeddings"), ("picks",)),
         )
         facts = {"session": session}
         products = (
-            Product("instances", ("maps", "particles"), write("particles"), facts),
+            Product("instances", ("labels", "particles"), write("particles"), facts),
             Product("picks", ("picks",), write("picks"), facts),
             Product("embeddings", ("particles", "embeddings"), lambda work: []),
         )
@@ -178,3 +178,34 @@ def test_picks_edited_during_the_work_are_kept(place: Place) -> None:
     with pytest.raises(ProductExistsError, match="was changed"):
         place.runner(weights="new", in_embed=edit).run()
     assert place.contents()["TS_01-1-picks"] == "sorted by hand"
+
+
+def stop() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_stopped_redo_is_known_to_be_unfinished(place: Place) -> None:
+    place.runner(runs=("TS_01", "TS_02")).run()
+    with pytest.raises(KeyboardInterrupt):
+        place.runner(weights="new", in_embed=stop, runs=("TS_01",)).run()
+    # Files of all runs take a run whose products are complete, and read its stages' records.
+    records = place.runner(weights="new", runs=("TS_02",)).manifest.runs
+    assert not records["TS_01"].products
+    assert set(records["TS_01"].stages) == {"check", "dense", "instances"}
+    assert "embeddings" in records["TS_02"].products
+    place.runner(weights="new").run()
+    assert set(place.runner().manifest.runs["TS_01"].products) == {"instances", "picks", "embeddings"}
+
+
+def test_a_second_session_redoes_the_tables_of_what_it_redoes(place: Place) -> None:
+    place.runner().run()
+    old = place.contents()
+    place.runner(session="2").run()
+    scratch = place.runner().project.scratch("TS_01")
+    number = {name: int(scratch.table(name)["number"]) for name in ("particles", "embeddings", "picks")}
+    assert number["particles"] < number["embeddings"] < number["picks"]
+    assert place.contents() == {
+        **old,
+        "TS_01-2-particles": str(number["particles"]),
+        "TS_01-2-picks": str(number["picks"]),
+    }
