@@ -150,10 +150,6 @@ class CopickProject:
         best = min(near, key=lambda s: abs(s - voxel_size_angstrom), default=round(voxel_size_angstrom, 3))
         return f"{best:.3f}"
 
-    def refresh(self) -> None:
-        """Forget what was listed, so that new files are seen."""
-        self.root.refresh()
-
     def _check_folders(self) -> None:
         config = self.config
         folders = {"overlay_root": local_folder(config.overlay_root)}
@@ -194,7 +190,7 @@ def choose_tomogram(entries: Sequence[TomogramEntry], wanted: str | None, run: s
     """
     if not entries:
         raise InputError(f"run '{run}' in {where} has no tomogram; add one or leave the run out with -r")
-    fitting = [entry for entry in entries if wanted is None or _fits(entry, wanted)]
+    fitting = [entry for entry in entries if fits(entry, wanted)]
     choices = ", ".join(entry.uri for entry in fitting or entries)
     if not fitting:
         raise InputError(f"run '{run}' in {where} has no tomogram '{wanted}'; there is {choices}")
@@ -205,7 +201,10 @@ def choose_tomogram(entries: Sequence[TomogramEntry], wanted: str | None, run: s
     return fitting[0]
 
 
-def _fits(entry: TomogramEntry, wanted: str) -> bool:
+def fits(entry: TomogramEntry, wanted: str | None) -> bool:
+    """Tell whether a tomogram is one that ``wanted`` means, as `choose_tomogram` has it."""
+    if wanted is None:
+        return True
     name, _, size = wanted.partition("@")
     if not fnmatch.fnmatchcase(entry.tomogram_type, name or "*"):
         return False

@@ -15,7 +15,7 @@ from cryosiam.errors import InputError
 from cryosiam.integrations.copick.config import PickableObject
 from cryosiam.integrations.copick.library import logging_kept
 from cryosiam.integrations.copick.ome import ATTRIBUTE, open_group, read_acquisition, read_volume
-from cryosiam.integrations.copick.project import SPACING_TOLERANCE, CopickProject, TomogramEntry, choose_tomogram
+from cryosiam.integrations.copick.project import SPACING_TOLERANCE, CopickProject, TomogramEntry, choose_tomogram, fits
 from cryosiam.ports import Capabilities
 
 if TYPE_CHECKING:
@@ -167,9 +167,15 @@ class CopickSource:
     def _entry(self, run: str) -> TomogramEntry:
         where = str(self.project.config.path)
         entries = self.project.tomograms(run)
-        if self._wanted is None and len(entries) > 1:
-            entries = [entry for entry in entries if not _is_product(entry)] or entries
+        if len(entries) > 1 and not self._names_one_type():
+            inputs = [entry for entry in entries if not _is_product(entry)]
+            if any(fits(entry, self._wanted) for entry in inputs):
+                entries = inputs
         return choose_tomogram(entries, self._wanted, run, where)
+
+    def _names_one_type(self) -> bool:
+        name = (self._wanted or "").partition("@")[0]
+        return bool(name) and not any(character in name for character in "*?[")
 
 
 def _is_product(entry: TomogramEntry) -> bool:

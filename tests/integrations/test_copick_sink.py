@@ -280,7 +280,10 @@ def test_overlay_takes_the_products_of_a_read_only_part(project: Any, tmp_path: 
 def test_own_denoised_tomogram_is_no_second_input(project: Any) -> None:
     tomogram, sink = opened(project)
     sink.write_tomogram(replace(tomogram, tomogram_type="denoised"), KEY)
-    assert CopickSource(project.config_path).tomogram("TS_01").tomogram_type == "wbp"
+    for wanted in (None, "@10.0", "*@10.0", "*"):
+        assert CopickSource(project.config_path, tomogram=wanted).tomogram("TS_01").tomogram_type == "wbp"
+    assert CopickSource(project.config_path, tomogram="denoised@10.0").tomogram("TS_01").tomogram_type == "denoised"
+    assert CopickSource(project.config_path, tomogram="deno*").tomogram("TS_01").tomogram_type == "denoised"
 
 
 def test_classes_of_an_earlier_attempt_go_and_other_peoples_picks_stay(project: Any) -> None:
