@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,9 @@ class MrcSink:
 
     def existing(self, run: str, key: ProductKey) -> list[str]:
         """Return the paths of files of ``run`` already there under ``key``."""
-        return sorted(str(path) for path in self._folder(key).glob(f"{run}_*.mrc"))
+        # No product has an underscore, but a run may: the files of TS_1 are not those of TS.
+        paths = self._folder(key).glob(f"{escape(run)}_*.mrc")
+        return sorted(str(path) for path in paths if "_" not in _product(path, run, key))
 
     def check(self, runs: Sequence[str], key: ProductKey) -> None:
         """Find out before the work whether the folder can be written.
@@ -125,3 +128,8 @@ class MrcSink:
             raise ProductExistsError(f"{path} is there already; give --overwrite or another --session-id")
         write_mrc(path, volume, tomogram.voxel_size_angstrom, dtype)
         return str(path)
+
+
+def _product(path: Path, run: str, key: ProductKey) -> str:
+    """Return what a file of ``run`` holds, without the session that a denoised tomogram has in its name."""
+    return path.stem.removeprefix(f"{run}_").removesuffix(f"-{key.user_id}-{key.session_id}")

@@ -206,6 +206,10 @@ def test_writes_what_mrcfile_reads(tmp_path: Path, tomogram: Tomogram, monkeypat
         "TS_01_semantic.mrc",
     ]
     assert sink.existing("TS_0", KEY) == []
+    assert sink.existing("TS", KEY) == []
+    assert sink.existing("TS_0[1]", KEY) == []
+    denoised = replace(tomogram, run="TS[1]", tomogram_type="mrc-denoised-cryosiam-7")
+    assert sink.existing("TS[1]", KEY) == [] != [sink.write_tomogram(denoised, KEY)] == sink.existing("TS[1]", KEY)
 
 
 def test_too_many_instances(tmp_path: Path, tomogram: Tomogram) -> None:
