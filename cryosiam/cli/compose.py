@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryosiam.cli.pick import PickOptions
 from cryosiam.errors import InputError, WeightsError
+from cryosiam.pipeline.manifest import load_manifest
 from cryosiam.pipeline.plan import Pipeline, Product
 from cryosiam.pipeline.products import PARTICLE, PickSelection, ProductFactory
 from cryosiam.pipeline.progress import reporter
@@ -92,11 +93,15 @@ def compose(options: PickOptions, target: str) -> Composition:
     CryoSiamError
         If an option, the project or the weights cannot be used.
     """
+    if options.low_pass is not None and not 0 < options.low_pass < 1000:
+        raise InputError(f"--low-pass {options.low_pass:g} is not a resolution in Å; 20 to 40 are usual")
     key = ProductKey(options.user_id, options.session_id)
     dense, subtomogram = _cards(options.weights)
     selection, renames = _objects(options.objects, options.threshold, subtomogram)
     out = _results_folder(options)
     source, name = _source(options)
+    if options.mrc and not options.overwrite:
+        _refuse_other_files(source, out)
     sinks = _volume_sinks(options, out, renames)
     project = Project(source, name, sinks, key, out, {"contrast": options.contrast.value})
     factory = ProductFactory(sinks, key, out, selection, {"objects": renames})
@@ -146,14 +151,20 @@ def _stages(
 
     voxel_size = dense.voxel_size_angstrom
     load_classifier: Callable[[], Any] = cache(lambda: load_subtomogram(options.weights))
-    check = CheckConfig.model_validate({"contrast": options.contrast.value, "wanted_contrast": dense.contrast.value})
+    check = CheckConfig.model_validate(
+        {
+            "contrast": options.contrast.value,
+            "wanted_contrast": dense.contrast.value,
+            "low_pass_angstrom": options.low_pass,
+        }
+    )
     embedder = WeightsUsed(subtomogram.name, subtomogram.sha256)
     load_network: Callable[[], Any] = cache(lambda: load_dense(options.weights))
     network = WeightsUsed(dense.name, dense.sha256)
     return (
         CheckStage(network, load_network, voxel_size, check),
-        DenseStage(network, load_network, voxel_size),
-        PreviewStage(voxel_size),
+        DenseStage(network, load_network),
+        PreviewStage(),
         InstancesStage(InstancesConfig(calibration=dense.score)),
         EmbedStage(embedder, load_classifier),
         ClassifyStage(embedder, load_classifier, ClassifyConfig(objects=classes)),
@@ -197,6 +208,21 @@ def _source(options: PickOptions) -> tuple[Source, str]:
     return source, "mrc"
 
 
+def _refuse_other_files(source: Source, out: Path) -> None:
+    """Keep the results of another file of the same name."""
+    manifest = load_manifest(out)
+    for run in source.runs():
+        record = manifest.runs.get(run) if manifest else None
+        if record is None:
+            continue
+        now, then = Path(source.tomogram(run).source), Path(record.input.location)
+        if now.resolve() != then.resolve():
+            raise InputError(
+                f"{out} holds results of {then} for run '{run}', not of {now}; "
+                "give another --out, or --overwrite to replace them"
+            )
+
+
 def _volume_sinks(options: PickOptions, out: Path, renames: dict[str, str]) -> tuple[Sink, ...]:
     # The runner has made sure that nothing but this folder's own products is replaced.
     if options.copick is None:
@@ -227,13 +253,16 @@ def _summary(options: PickOptions, target: str, project: Project, selection: Pic
 
 
 def _results_folder(options: PickOptions) -> Path:
+    """Return an absolute path: the manifest records where products are, for calls from any folder."""
     if options.out is not None:
-        return options.out
-    return options.copick.parent / "cryosiam" if options.copick is not None else Path("cryosiam")
+        return options.out.absolute()
+    return (options.copick.parent / "cryosiam" if options.copick is not None else Path("cryosiam")).absolute()
 
 
 def _objects(text: str | None, threshold: float, card: WeightsCard) -> tuple[PickSelection, dict[str, str]]:
     """Read ``--objects``: classes to write, each with ``CLASS=OBJECT`` where the project has another name for it."""
+    if not 0 <= threshold <= 1:
+        raise InputError(f"--threshold {threshold:g} is not a score; give a number from 0 to 1")
     if text is None:
         return PickSelection(threshold), {}
     pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
@@ -243,6 +272,10 @@ def _objects(text: str | None, threshold: float, card: WeightsCard) -> tuple[Pic
     if unknown or not classes:
         wrong = f"'{unknown[0]}', which these weights do not know" if unknown else "nothing"
         raise InputError(f"--objects names {wrong}; they know {', '.join(known)}")
+    targets = [other or name for name, _, other in pairs]
+    double = next((target for target in targets if targets.count(target) > 1), None)
+    if double is not None:
+        raise InputError(f"--objects names '{double}' for more than one class, whose picks would replace each other")
     return PickSelection(threshold, classes), {name: other for name, _, other in pairs if other}
 
 

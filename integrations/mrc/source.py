@@ -78,7 +78,7 @@ class MrcSource:
             volume=ArrayVolume(voxels),
             voxel_size_angstrom=self._voxel_size_angstrom or voxel_size_of(path, layout),
             tomogram_type=path.suffix.lstrip(".") or "mrc",
-            source=str(path),
+            source=str(path.absolute()),
         )
 
     def signature(self, run: str) -> str:

@@ -162,6 +162,11 @@ OPTIONS = {
     "run with a slash": (["-r", "day1/TS_01"], "slash"),
     "unknown tomogram": (["-t", "sirt@10.0"], "sirt@10.0"),
     "object that the weights do not know": (["--objects", "sphinx"], "sphinx"),
+    "two classes as one object": (["--objects", "small=ball,large=ball"], "'ball' for more than one class"),
+    "a class as another one": (["--objects", "small,large=small"], "'small' for more than one class"),
+    "a class twice": (["--objects", "small,small"], "'small' for more than one class"),
+    "threshold that is no number": (["--threshold", "nan"], "--threshold"),
+    "threshold above every score": (["--threshold", "1.5"], "--threshold"),
     "session id with an underscore": (["--session-id", "a_b"], "a_b"),
     "memory that is no size": (["--memory", "lots"], "lots"),
     "unknown device": (["--device", "abacus"], "abacus"),
@@ -273,6 +278,23 @@ def test_results_of_another_project_are_not_mixed(make_project: Any, weights: Pa
     out = tmp_path / "out"
     assert call("pick", "--copick", first.config, "--weights", weights, "--out", out, "-q").returncode == 0
     assert "another --out" in refuse(call, second, weights, "--out", out)
+
+
+def test_results_of_another_file_are_not_replaced(tmp_path: Path, weights: Path, call: Any, mrc: Any) -> None:
+    volume = np.random.default_rng(0).normal(size=SMALL_SHAPE).astype(np.float32)
+    paths = [tmp_path / folder / "TS_01.mrc" for folder in ("first", "other")]
+    for path in paths:
+        path.parent.mkdir()
+        mrc(path, volume)
+    options = ("--out", tmp_path / "out", "--weights", weights)
+    assert call("denoise", "--mrc", paths[0], *options).returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    result = call("denoise", "--mrc", paths[1], *options)
+    assert result.returncode == 1
+    assert "give another --out" in one_sentence(result.stderr)
+    assert str(paths[0]) in result.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert call("denoise", "--mrc", paths[1], *options, "--overwrite", "--dry-run").returncode == 0
 
 
 def test_damaged_manifest(project: Any, weights: Path, call: Any) -> None:

@@ -95,6 +95,19 @@ def test_contrast_given_by_the_user_is_taken(tomogram: Any, weights: Path, call:
     assert not (out / "picks.star").exists()
 
 
+def test_a_lost_product_in_a_relative_folder_is_made_again(
+    weights: Path, call: Any, tmp_path: Path, mrc: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mrc(tmp_path / "tiny.mrc", np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32))
+    options = ("denoise", "--mrc", "tiny.mrc", "--out", "out", "--weights", weights)
+    assert call(*options).returncode == 0
+    (product,) = (tmp_path / "out" / "cryosiam-1").glob("*.mrc")
+    product.unlink()
+    assert call(*options).returncode == 0
+    assert product.exists()
+
+
 def test_volume_of_a_few_voxels(weights: Path, call: Any, tmp_path: Path, mrc: Any) -> None:
     volume = np.random.default_rng(0).normal(size=(3, 5, 7)).astype(np.float32)
     path = mrc(tmp_path / "tiny.mrc", volume)
@@ -133,7 +146,7 @@ def test_bead_through_pick_and_star(
 def test_bead_in_a_tomogram_binned_by_averaging(
     weights: Path, call: Any, tmp_path: Path, ball_volume: Any, mrc: Any, binning: int, remainder: int
 ) -> None:
-    """RELION's coordinates are those of the tomogram before voxels were averaged, where the user says that they were."""
+    """RELION's coordinates are those of the tomogram before its voxels were averaged, where the user says so."""
     shape = np.array([28, 33, 36]) * binning
     unbinned_zyx = shape + remainder
     bead_zyx = unbinned_zyx * np.array([0.46, 0.55, 0.41])
