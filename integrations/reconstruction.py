@@ -10,6 +10,7 @@ import numpy as np
 from cryosiam.errors import InputError, ProductExistsError
 from cryosiam.integrations.run_names import check_run_name
 from cryosiam.integrations.tilt_series import TiltSeriesFiles, load_tilt_series
+from cryosiam.integrations.writable import refuse_read_only
 from cryosiam.ports import ProductKey
 from cryosiam.tomography.reconstruct import ReconstructionOptions, weight_tilt_series
 
@@ -32,12 +33,12 @@ HALF_SUFFIXES: Final = ("-even", "-odd")
 class Destination(Protocol):
     """Where tomograms go."""
 
-    def check(self, run: str, tomogram_types: list[str]) -> None:
-        """Raise a `CryoSiamError` if writing is bound to fail; called before the work."""
+    def check(self, run: str, tomogram_types: list[str], voxel_size_angstrom: float) -> None:
+        """Raise a `CryoSiamError` if writing is bound to fail; called before the work. Nothing is written."""
         ...
 
-    def lock(self, run: str) -> AbstractContextManager[None]:
-        """Hold ``run`` for this process."""
+    def opened(self, run: str) -> AbstractContextManager[None]:
+        """Make what the tomograms go into, and hold ``run`` for this process while they are written."""
         ...
 
     def write(self, tomogram: Tomogram) -> str:
@@ -63,7 +64,7 @@ class CopickDestination:
     create: bool
     overwrite: bool
 
-    def check(self, run: str, tomogram_types: list[str]) -> None:
+    def check(self, run: str, tomogram_types: list[str], voxel_size_angstrom: float) -> None:
         """Find out whether the project can take the tomograms.
 
         Raises
@@ -72,11 +73,12 @@ class CopickDestination:
             If the project is missing or cannot be used, or a name cannot be stored.
         ProductExistsError
             If a tomogram is there and may not be replaced.
+        ProjectLockedError
+            If another process works on the run.
         StorageError
             If the project cannot be written.
         """
         from cryosiam.integrations.copick.config import check_name
-        from cryosiam.integrations.copick.create import create_project
         from cryosiam.integrations.copick.sink import CopickSink
 
         for name in tomogram_types:
@@ -84,21 +86,27 @@ class CopickDestination:
         if not self.project.exists():
             if not self.create:
                 raise InputError(f"there is no project file {self.project}; give --create to start a project there")
-            create_project(self.project)
+            refuse_read_only(self.project.absolute().parent, "give a project in a folder you may write to")
+            return
         sink = CopickSink(self.project, overwrite=self.overwrite)
         sink.check([run], KEY)
-        if self.overwrite:
-            return
-        for product in sink.existing(run, KEY):
-            if any(product.endswith(f"/{name}.zarr") for name in tomogram_types):
-                raise ProductExistsError(
-                    f"run '{run}' of {self.project} has {product} already; give --overwrite or another --tomo-type"
-                )
+        for name in tomogram_types:
+            there = sink.tomogram_in_the_way(run, name, voxel_size_angstrom)
+            if there is not None:
+                replaceable = CopickSink(self.project, overwrite=True)
+                ours = replaceable.tomogram_in_the_way(run, name, voxel_size_angstrom) is None
+                hint = "give --overwrite or another --tomo-type" if ours else "give another --tomo-type"
+                raise ProductExistsError(f"run '{run}' of {self.project} has {there} already; {hint}")
+        with sink.lock(run):
+            pass  # another process that holds the run is found now, not after the work
 
-    def lock(self, run: str) -> AbstractContextManager[None]:
-        """Hold ``run`` of the project."""
+    def opened(self, run: str) -> AbstractContextManager[None]:
+        """Make the project where there is none, and hold the run."""
+        from cryosiam.integrations.copick.create import create_project
         from cryosiam.integrations.copick.sink import CopickSink
 
+        if not self.project.exists():
+            create_project(self.project)
         return CopickSink(self.project).lock(run)
 
     def write(self, tomogram: Tomogram) -> str:
@@ -126,14 +134,14 @@ class MrcDestination:
     tomogram_type: str
     overwrite: bool
 
-    def check(self, run: str, tomogram_types: list[str]) -> None:
+    def check(self, run: str, tomogram_types: list[str], voxel_size_angstrom: float) -> None:
         """Raise `ProductExistsError` if a file is there and may not be replaced."""
         for name in tomogram_types:
             path = self._path(name)
             if path.exists() and not self.overwrite:
                 raise ProductExistsError(f"{path} is there already; give --overwrite or another --out")
 
-    def lock(self, run: str) -> AbstractContextManager[None]:
+    def opened(self, run: str) -> AbstractContextManager[None]:
         """Hold nothing: the file appears at once."""
         from contextlib import nullcontext
 
@@ -210,13 +218,14 @@ def reconstruct_files(
     suffixes = ("", *HALF_SUFFIXES) if halves else ("",)
     if halves and len(series.images) < 4:
         raise InputError(f"{files.stack} has {len(series.images)} images; half reconstructions need at least 4")
-    destination.check(run, [options.tomogram_type + suffix for suffix in suffixes])
+    destination.check(run, [options.tomogram_type + suffix for suffix in suffixes], options.voxel_size_angstrom)
     for note in notes:
         reporter.note(f"{run}: {note}")
     written = []
-    with destination.lock(run):
-        with reporter.stage(run, "align and weight") as tick:
-            weighted = weight_tilt_series(series, options, tick)
+    # Most that can be wrong with the images shows here, before anything is made.
+    with reporter.stage(run, "align and weight") as tick:
+        weighted = weight_tilt_series(series, options, tick)
+    with destination.opened(run):
         for suffix, tilts in zip(suffixes, (None, *weighted.halves()), strict=False):
             tomogram = weighted.tomogram(tilts, suffix)
             with reporter.stage(run, f"back-project {tomogram.tomogram_type}") as tick:

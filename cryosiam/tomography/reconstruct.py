@@ -66,7 +66,8 @@ class ReconstructionOptions:
             raise InputError(f"the voxel size must be a positive number of Å, not {self.voxel_size_angstrom:g}")
         if self.thickness < 1:
             raise InputError(f"the thickness must be at least one voxel, not {self.thickness}")
-        if not self.roll_off_start > 0 or not self.roll_off_sigma >= 0:
+        finite = np.isfinite([self.roll_off_start, self.roll_off_sigma]).all()
+        if not finite or self.roll_off_start <= 0 or self.roll_off_sigma < 0:
             raise InputError("the roll-off must start above 0 and have a width of 0 or more cycles per pixel")
 
 

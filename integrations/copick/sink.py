@@ -138,22 +138,30 @@ class CopickSink:
             If it cannot be written; nothing is left of it.
         """
         check_name(tomogram.tomogram_type, "tomogram type")
-        spacing = self._project.spacing_name(tomogram.run, tomogram.voxel_size_angstrom)
-        name = f"VoxelSpacing{spacing}/{tomogram.tomogram_type}.zarr"
-        path = self._run_folder(tomogram.run) / name
-        there = self._there(tomogram.run, name)
-        if there is not None and (not self.overwrite or there != path or _maker(path) is None):
-            raise self._exists(f"tomogram {there}", ours=_maker(there) is not None)
-        self._make_run(tomogram.run, spacing)
+        run, voxel_size, name = tomogram.run, tomogram.voxel_size_angstrom, tomogram.tomogram_type
+        in_the_way = self.tomogram_in_the_way(run, name, voxel_size)
+        if in_the_way is not None:
+            raise self._exists(f"tomogram {in_the_way}", ours=_maker(in_the_way) is not None)
+        spacing = self._project.spacing_name(run, voxel_size)
+        path = self._run_folder(run) / _tomogram_name(spacing, name)
+        self._make_run(run, spacing)
         write_volume(
             path,
             tomogram.volume,
-            tomogram.voxel_size_angstrom,
+            voxel_size,
             TOMOGRAM_LEVELS,
             np.float32,
             {**_maker_facts(key), **_acquisition(tomogram)},
         )
         return str(path)
+
+    def tomogram_in_the_way(self, run: str, tomogram_type: str, voxel_size_angstrom: float) -> Path | None:
+        """Return the tomogram of this name that is there and may not be replaced, or None."""
+        name = _tomogram_name(self._project.spacing_name(run, voxel_size_angstrom), tomogram_type)
+        there = self._there(run, name)
+        if there is None or (self.overwrite and there == self._run_folder(run) / name and _maker(there) is not None):
+            return None
+        return there
 
     def write_segmentation(self, tomogram: Tomogram, labels: Volume, names: dict[int, str], key: ProductKey) -> str:
         """Write the multilabel segmentation; voxels hold the labels of the project's objects. Return its path.
@@ -286,6 +294,10 @@ class CopickSink:
                 meta = folder / ".meta"
                 if not meta.exists():
                     meta.write_text("meta", encoding="utf-8")
+
+
+def _tomogram_name(spacing: str, tomogram_type: str) -> str:
+    return f"VoxelSpacing{spacing}/{tomogram_type}.zarr"
 
 
 def _maker_facts(key: ProductKey) -> dict[str, Any]:

@@ -100,6 +100,9 @@ def test_a_project_that_is_not_there_is_made_only_on_request(tmp_path, imod_file
         (("--voxel-size", "10", "--thickness", "-3"), ("thickness '-3'",)),
         (("--voxel-size", "10", "--thickness", "infA"), ("thickness 'infA'",)),
         (("--voxel-size", "10", "--roll-off-start", "-1"), ("roll-off",)),
+        (("--voxel-size", "10", "--roll-off-start", "inf"), ("roll-off",)),
+        (("--voxel-size", "10", "--roll-off-sigma", "inf"), ("roll-off",)),
+        (("--voxel-size", "10", "--roll-off-sigma", "nan"), ("roll-off",)),
         (("--voxel-size", "10", "--run", "a/b"), ("a/b", "slash")),
         (("--voxel-size", "10", "--run", "001"), ("001", "number")),
         (("--voxel-size", "10", "--copick", "p.json"), ("--copick project.json, or --out",)),
@@ -115,6 +118,31 @@ def test_a_tomogram_type_that_copick_cannot_store_is_refused(tmp_path, imod_file
     result = run(*imod_files, "--voxel-size", 10, "--copick", project, "--create", "--tomo-type", "my_wbp")
     assert refused(result, "my_wbp")
     assert not project.exists()
+
+
+def test_a_tilt_series_that_cannot_be_used_leaves_no_empty_project(tmp_path):
+    images = np.random.default_rng(0).normal(size=(5, 16, 16))
+    images[2] = 1.0
+    folder = tmp_path / "stack"
+    folder.mkdir()
+    stack = write_stack(folder / "S.mrc", images, 10.0)
+    (folder / "S.tlt").write_text("-6\n-3\n0\n3\n6\n")
+    target = tmp_path / "new" / "project.json"
+    arguments = ("--stack", stack, "--tilt", folder / "S.tlt", "--voxel-size", 10, "--copick", target, "--create")
+    assert refused(run(*arguments), "same grey value")
+    assert not target.parent.exists()
+
+
+def test_a_tomogram_of_others_is_refused_before_the_work(tmp_path, imod_files):
+    project = tmp_path / "project.json"
+    arguments = (*imod_files, "--copick", project, "--run", "TS-01")
+    assert run(*arguments, "--voxel-size", 20, "--create").exit_code == 0
+    attributes = tmp_path / "project_overlay/ExperimentRuns/TS-01/VoxelSpacing20.000/wbp.zarr/.zattrs"
+    content = json.loads(attributes.read_text())
+    attributes.write_text(json.dumps({"multiscales": content["multiscales"]}))
+    result = run(*arguments, "--voxel-size", 20, "--overwrite")
+    assert refused(result, "wbp.zarr", "another --tomo-type")
+    assert "align and weight" not in result.output
 
 
 def test_the_voxel_size_must_be_given(imod_files, tmp_path):
