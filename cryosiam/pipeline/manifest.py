@@ -117,7 +117,8 @@ class SummaryRecord(_Record):
 
     fingerprint: str
     finished: str
-    locations: tuple[str, ...] = Field((), description="Files written, and what was left out and why.")
+    locations: tuple[str, ...] = Field((), description="Files written.")
+    notes: tuple[str, ...] = Field((), description="What was left out, and why.")
 
 
 class Manifest(_Record):

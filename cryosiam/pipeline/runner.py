@@ -50,7 +50,7 @@ class Summary(Protocol):
         """Return what the files depend on."""
         ...
 
-    def write(self, manifest: Manifest) -> Sequence[str]:
+    def write(self, manifest: Manifest) -> SummaryRecord:
         """Write them, each whole, and return where they went and what was left out."""
         ...
 
@@ -365,11 +365,10 @@ class Runner:
         if self.summary is None or not self.manifest.runs:
             return
         wanted, old = self.summary.fingerprint(self.manifest), self.manifest.summary
-        if old and old.fingerprint == wanted and all(Path(p).exists() for p in old.locations if p.startswith("/")):
+        if old and old.fingerprint == wanted and all(Path(place).exists() for place in old.locations):
             return
         with storage_errors():
-            locations = tuple(self.summary.write(self.manifest))
-        record = SummaryRecord(fingerprint=wanted, finished=now(), locations=locations)
+            record = self.summary.write(self.manifest)
         self.manifest = self.manifest.model_copy(update={"summary": record})
         save_manifest(self.project.out, self.manifest)
-        self.news.extend(locations)
+        self.news.extend((*record.locations, *record.notes))

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryosiam.domain import ArrayVolume, Picks, Tomogram
+from cryosiam.errors import InputError
 from cryosiam.pipeline.fingerprint import fingerprint
+from cryosiam.pipeline.manifest import SummaryRecord, now
 from cryosiam.pipeline.products import PickSelection, load_picks
 from cryosiam.pipeline.storage import whole_file
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from cryosiam.pipeline.manifest import Manifest, RunRecord
     from cryosiam.pipeline.runner import Project
     from cryosiam.ports import Sink
-    from cryosiam.stages.scratch import Scratch
 
 EMBEDDINGS_FILE = "embeddings.parquet"
 
@@ -58,41 +59,84 @@ class TableSummary:
             If a sink cannot take these runs.
         """
         for sink in self.sinks:
-            sink.check([tomogram.run for tomogram in tomograms], self.project.key)
             for tomogram in tomograms:
-                # A sink refuses a tomogram that does not fit when it is given picks: give it none.
-                sink.write_picks(tomogram, _no_picks(tomogram.run), self.project.key)
+                self._offer(sink, tomogram)
 
     def fingerprint(self, manifest: Manifest) -> str:
         """Return what the files depend on."""
-        runs = {run: _prints(record) for run, record in _complete(manifest)}
+        runs = self._runs(manifest)
         return fingerprint(
             {
-                "runs": runs,
+                "runs": {run: _prints(record) for run, record in runs.items()},
                 "selection": self.selection.facts(),
                 "facts": dict(self.facts),
                 "session": self.project.session,
-                "sinks": [sink.capabilities.name for sink in self.sinks],
+                "sinks": {sink.capabilities.name: sorted(self._refused(sink, runs)) for sink in self.sinks},
             }
         )
 
-    def write(self, manifest: Manifest) -> list[str]:
+    def write(self, manifest: Manifest) -> SummaryRecord:
         """Write them, each whole; return where they went and what was left out."""
-        runs = [(run, record, self.project.scratch(run)) for run, record in _complete(manifest)]
-        for run, record, scratch in runs:
-            picks = self.selection.of(load_picks(run, scratch))
-            for sink in self.sinks:
-                sink.write_picks(_recorded_tomogram(run, record), picks, self.project.key)
-        written = [line for sink in self.sinks for line in sink.finish(self.project.key)]
+        runs = self._runs(manifest)
+        picks = {run: self.selection.of(load_picks(run, self.project.scratch(run))) for run in runs}
+        lines = [
+            f"{run} is left out because its tomogram {record.input.location} is no longer there"
+            for run, record in self._gone(manifest).items()
+        ]
+        for sink in self.sinks:
+            refused = self._refused(sink, runs)
+            for run, reason in refused.items():
+                lines.append(f"{run} of an earlier call is not in the file for {sink.capabilities.name}: {reason}")
+            for run in runs.keys() - refused.keys():
+                sink.write_picks(_recorded_tomogram(run, runs[run]), picks[run], self.project.key)
+            lines.extend(sink.finish(self.project.key))
         embeddings = self.project.out / EMBEDDINGS_FILE
         if write_embeddings(embeddings, self._embedded(runs)):
-            written.append(str(embeddings))
-        return [_absolute(line) for line in written] + list(self.notes)
+            lines.append(str(embeddings))
+        files = [line for line in lines if Path(line).exists()]
+        return SummaryRecord(
+            fingerprint=self.fingerprint(manifest),
+            finished=now(),
+            locations=tuple(str(Path(line).absolute()) for line in files),
+            notes=(*(line for line in lines if line not in files), *self.notes),
+        )
+
+    def _runs(self, manifest: Manifest) -> dict[str, RunRecord]:
+        """Return the complete runs whose tomogram is still there."""
+        gone = self._gone(manifest)
+        return {run: record for run, record in _complete(manifest) if run not in gone}
+
+    def _gone(self, manifest: Manifest) -> dict[str, RunRecord]:
+        """Return the runs of earlier calls whose tomogram was removed.
+
+        Where the tomograms of this call are no local files, nothing is known of the others.
+        """
+        present = {run for run in self.project.source.runs() if run in manifest.runs}
+        if not any(Path(manifest.runs[run].input.location).exists() for run in present):
+            return {}
+        others = {run: record for run, record in _complete(manifest) if run not in present}
+        return {run: record for run, record in others.items() if not Path(record.input.location).exists()}
+
+    def _refused(self, sink: Sink, runs: Mapping[str, RunRecord]) -> dict[str, str]:
+        """Return the runs that ``sink`` cannot take, each with the reason; those of this call were checked before."""
+        refused = {}
+        for run, record in runs.items():
+            try:
+                self._offer(sink, _recorded_tomogram(run, record))
+            except InputError as error:
+                refused[run] = str(error)
+        return refused
+
+    def _offer(self, sink: Sink, tomogram: Tomogram) -> None:
+        """Raise what the sink raises for a tomogram; one that does not fit is refused with picks: give it none."""
+        sink.check([tomogram.run], self.project.key)
+        sink.write_picks(tomogram, _no_picks(tomogram.run), self.project.key)
 
     def _embedded(
-        self, runs: Sequence[tuple[str, RunRecord, Scratch]]
+        self, runs: Mapping[str, RunRecord]
     ) -> Iterator[tuple[Picks, np.ndarray[tuple[int, int], np.dtype[np.float32]], str]]:
-        for run, record, scratch in runs:
+        for run, record in runs.items():
+            scratch = self.project.scratch(run)
             picks = self.selection.of(load_picks(run, scratch))
             vectors = scratch.table("embeddings")["vectors"].astype(np.float32)
             used = record.stages["embed"].weights
@@ -173,7 +217,3 @@ def _recorded_tomogram(run: str, record: RunRecord) -> Tomogram:
 
 def _no_picks(run: str) -> Picks:
     return Picks(run, np.zeros((0, 3)), np.zeros(0), ())
-
-
-def _absolute(line: str) -> str:
-    return str(Path(line).absolute()) if Path(line).exists() else line
