@@ -61,6 +61,15 @@ Contrast = Annotated[
     ContrastChoice,
     typer.Option(help="Grey value of protein: found out, or given.", rich_help_panel=INPUT_PANEL, case_sensitive=False),
 ]
+LowPass = Annotated[
+    float | None,
+    typer.Option(
+        "--low-pass",
+        metavar="Å",
+        help="Show the network no detail finer than this; 30 helps where noise hides everything, and costs precision.",
+        rich_help_panel=INPUT_PANEL,
+    ),
+]
 UserId = Annotated[
     str, typer.Option("--user-id", "-u", metavar="NAME", help="Whose products these are.", rich_help_panel=OUTPUT_PANEL)
 ]

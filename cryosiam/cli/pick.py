@@ -24,6 +24,7 @@ class PickOptions:
     tomogram: opt.TomogramType = None
     runs: opt.Runs = None
     contrast: opt.Contrast = opt.ContrastChoice.AUTO
+    low_pass: opt.LowPass = None
     user_id: opt.UserId = "cryosiam"
     session_id: opt.SessionId = "1"
     objects: opt.Objects = None

@@ -190,12 +190,41 @@ class NearestVolume:
         return array[np.ix_(*(axis - axis[0] for axis in axes))]
 
 
-def on_grid(volume: Volume, voxel_size_angstrom: float, wanted_voxel_size_angstrom: float) -> tuple[Volume, float]:
+def low_passed(volume: Volume, voxel_size_angstrom: float, resolution_angstrom: float) -> Volume:
+    """Return ``volume`` on its own grid without detail finer than ``resolution_angstrom``.
+
+    It goes through a grid whose Nyquist limit is that resolution and back, so any box can be read on its own.
+
+    Parameters
+    ----------
+    volume
+        Source, axis order (z, y, x).
+    voxel_size_angstrom
+        Edge of its voxel in Å.
+    resolution_angstrom
+        Finest detail to keep in Å; up to twice the voxel size there is nothing to remove.
+    """
+    coarse = resolution_angstrom / 2
+    if coarse <= voxel_size_angstrom:
+        return volume
+    smaller = ResampledVolume(volume, voxel_size_angstrom, coarse)
+    return ResampledVolume(smaller, coarse, voxel_size_angstrom, target_shape=volume.shape)
+
+
+def on_grid(
+    volume: Volume,
+    voxel_size_angstrom: float,
+    wanted_voxel_size_angstrom: float,
+    low_pass_angstrom: float | None = None,
+) -> tuple[Volume, float]:
     """Return ``volume`` at about the wanted voxel size, and the voxel size it then has, in Å.
 
     Within `SAME_GRID_TOLERANCE` the volume is returned as it is with its own voxel size: positions computed with
-    that size carry no error, and the network sees objects at most 2 % too large or too small.
+    that size carry no error, and the network sees objects at most 2 % too large or too small. Detail finer than
+    ``low_pass_angstrom`` is removed first.
     """
+    if low_pass_angstrom is not None:
+        volume = low_passed(volume, voxel_size_angstrom, low_pass_angstrom)
     if abs(voxel_size_angstrom / wanted_voxel_size_angstrom - 1.0) <= SAME_GRID_TOLERANCE:
         return volume, voxel_size_angstrom
     return ResampledVolume(volume, voxel_size_angstrom, wanted_voxel_size_angstrom), wanted_voxel_size_angstrom

@@ -10,7 +10,7 @@ from cryosiam.domain import ArrayVolume
 from cryosiam.domain.tomogram import Box
 from cryosiam.geometry import indices_from_positions, positions_from_indices
 from cryosiam.inference import resampling
-from cryosiam.inference.resampling import NearestVolume, ResampledVolume, on_grid, resampled_size
+from cryosiam.inference.resampling import NearestVolume, ResampledVolume, low_passed, on_grid, resampled_size
 
 RATIOS = [0.5, 0.731, 1.05, 4 / 3, 1.5, 2.0, 2.37, 3.0]
 
@@ -120,3 +120,31 @@ def test_nearly_the_same_voxel_size_is_left_alone() -> None:
     resampled, voxel_size = on_grid(source, 13.48, 10.0)
     assert isinstance(resampled, ResampledVolume)
     assert voxel_size == 10.0
+
+
+def test_low_pass_keeps_the_grid_and_removes_fine_detail() -> None:
+    z = np.arange(48, dtype=np.float32)[:, None, None] + np.zeros((48, 24, 24), np.float32)
+    coarse, fine = np.sin(2 * np.pi * z / 24), np.sin(2 * np.pi * z / 2.5)
+    volume = ArrayVolume(coarse + fine)
+    smooth = low_passed(volume, 10.0, 50.0)
+    everything = (slice(0, 48), slice(0, 24), slice(0, 24))
+    assert smooth.shape == volume.shape
+    inside = smooth.read(everything)[8:-8]
+    assert np.corrcoef(inside.ravel(), coarse[8:-8].ravel())[0, 1] > 0.99
+    assert np.std(inside - coarse[8:-8]) < 0.25 * np.std(fine)
+    box = (slice(5, 30), slice(3, 9), slice(10, 24))
+    np.testing.assert_allclose(smooth.read(box), smooth.read(everything)[box], atol=1e-5)
+
+
+def test_a_bead_keeps_its_place_under_the_low_pass() -> None:
+    grid = np.indices((33, 33, 33)).astype(np.float32)
+    place = np.array([16.3, 15.6, 17.2], np.float32)
+    bead = np.exp(-((grid - place[:, None, None, None]) ** 2).sum(0) / (2 * 2.5**2)).astype(np.float32)
+    smooth = low_passed(ArrayVolume(bead), 10.0, 30.0).read((slice(0, 33),) * 3)
+    centre = (grid * smooth).sum((1, 2, 3)) / smooth.sum()
+    np.testing.assert_allclose(centre, place, atol=0.05)
+
+
+def test_a_low_pass_beyond_nyquist_does_nothing() -> None:
+    volume = ArrayVolume(np.ones((8, 8, 8), np.float32))
+    assert low_passed(volume, 10.0, 20.0) is volume

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class CheckConfig(BaseModel):
@@ -16,9 +16,12 @@ class CheckConfig(BaseModel):
         Grey value of protein: ``auto`` takes what the source states, else finds out.
     wanted_contrast
         Grey value of protein that the weights learnt with.
+    low_pass_angstrom
+        Finest detail the network is shown, in Å; all of it for None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     contrast: Literal["auto", "dark", "bright"] = "auto"
     wanted_contrast: Literal["dark", "bright"] = "dark"
+    low_pass_angstrom: float | None = Field(default=None, gt=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosiam.domain import Contrast, Volume
+from cryosiam.domain import Contrast, Tomogram, Volume
 from cryosiam.inference.contrast import contrast_vote, guess_contrast
 from cryosiam.inference.normalisation import Normalisation, measure_normalisation
 from cryosiam.inference.resampling import on_grid
@@ -35,11 +35,23 @@ class CheckedInput:
         -1 where grey values must be inverted for the network, else 1.
     grid_voxel_size_angstrom
         Voxel size of the grid that the network works on.
+    low_pass_angstrom
+        Finest detail the network is shown, in Å; 0 for all.
     """
 
     normalisation: Normalisation
     contrast_sign: int
     grid_voxel_size_angstrom: float
+    low_pass_angstrom: float = 0.0
+
+    def volume(self, tomogram: Tomogram) -> tuple[Volume, float]:
+        """Return the tomogram as the network reads it, and its voxel size in Å."""
+        return on_grid(
+            tomogram.volume,
+            tomogram.voxel_size_angstrom,
+            self.grid_voxel_size_angstrom,
+            self.low_pass_angstrom or None,
+        )
 
     def save(self, scratch: Scratch) -> None:
         """Keep it as table ``checked``."""
@@ -49,6 +61,7 @@ class CheckedInput:
                 **{name: np.array(value) for name, value in asdict(self.normalisation).items()},
                 "contrast_sign": np.array(self.contrast_sign),
                 "grid_voxel_size_angstrom": np.array(self.grid_voxel_size_angstrom),
+                "low_pass_angstrom": np.array(self.low_pass_angstrom),
             },
         )
 
@@ -60,6 +73,7 @@ class CheckedInput:
             Normalisation(**{field.name: float(table[field.name]) for field in fields(Normalisation)}),
             int(table["contrast_sign"]),
             float(table["grid_voxel_size_angstrom"]),
+            float(table["low_pass_angstrom"]),
         )
 
 
@@ -94,10 +108,12 @@ class CheckStage:
     def run(self, work: StageWork) -> dict[str, Any]:
         """Write the table ``checked``."""
         tomogram = work.tomogram
-        volume, grid = on_grid(tomogram.volume, tomogram.voxel_size_angstrom, self.voxel_size_angstrom)
+        low_pass = self.config.low_pass_angstrom
+        volume, grid = on_grid(tomogram.volume, tomogram.voxel_size_angstrom, self.voxel_size_angstrom, low_pass)
         normalisation = measure_normalisation(volume, run=tomogram.run, source=tomogram.source)
         contrast, found = self._contrast(work, volume, grid, normalisation)
-        CheckedInput(normalisation, 1 if contrast == self.config.wanted_contrast else -1, grid).save(work.scratch)
+        sign = 1 if contrast == self.config.wanted_contrast else -1
+        CheckedInput(normalisation, sign, grid, low_pass or 0.0).save(work.scratch)
         if contrast != self.config.wanted_contrast:
             tell = work.warn if self.config.contrast == "auto" else work.note
             tell(f"protein is {contrast} here ({found}); grey values are inverted for the network, results keep theirs")
@@ -108,6 +124,7 @@ class CheckStage:
             "contrast": contrast,
             "contrast_found": found,
             "grid_voxel_size_angstrom": grid,
+            "low_pass_angstrom": low_pass,
             "normalisation": asdict(normalisation),
         }
 

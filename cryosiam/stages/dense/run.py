@@ -26,15 +26,12 @@ class DenseStage:
         Weights it uses.
     load
         Loads them; called once there is work to do.
-    voxel_size_angstrom
-        Voxel size the weights learnt at.
     config
         Settings.
     """
 
     weights: WeightsUsed
     load: Callable[[], DenseWeights]
-    voxel_size_angstrom: float
     config: DenseConfig = field(default_factory=DenseConfig)
     name: str = NAME
     reads: tuple[str, ...] = ("checked",)
@@ -48,10 +45,9 @@ class DenseStage:
         """Write the network's products as the maps ``dense``."""
         from cryosiam.inference.engine import run_dense
         from cryosiam.inference.memory import tile_memory_bytes
-        from cryosiam.inference.resampling import on_grid
 
         checked = CheckedInput.load(work.scratch)
-        volume, voxel_size = on_grid(work.tomogram.volume, work.tomogram.voxel_size_angstrom, self.voxel_size_angstrom)
+        volume, voxel_size = checked.volume(work.tomogram)
         products = run_dense(
             self.load().network,
             volume,

@@ -67,7 +67,10 @@ class InstancesStage:
         if self.config.sample:
             found = find_sample(products.array("sample"), products.shape, grid_voxel_size(work.scratch))
             if not found.found:
-                work.warn("no sample was found, so the whole volume is searched")
+                work.warn(
+                    "no sample was found, so the whole volume is searched; where noise hides everything, "
+                    "--low-pass 30 lets the network see more, and err more"
+                )
             facts = {"sample_fraction": round(found.fraction, 4), "thickness_angstrom": found.thickness_angstrom}
             sample = found
         names = ("foreground", "boundary", "distance", "semantic")

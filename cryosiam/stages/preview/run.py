@@ -50,7 +50,6 @@ class CentralSlices:
 class PreviewStage:
     """Central slices, kept because the maps they come from are removed."""
 
-    voxel_size_angstrom: float
     config: PreviewConfig = field(default_factory=PreviewConfig)
     weights: WeightsUsed | None = None
     name: str = NAME
@@ -62,10 +61,8 @@ class PreviewStage:
 
     def run(self, work: StageWork) -> dict[str, Any]:
         """Write the table ``slices``."""
-        from cryosiam.inference.resampling import on_grid
-
         checked = CheckedInput.load(work.scratch)
-        volume, grid = on_grid(work.tomogram.volume, work.tomogram.voxel_size_angstrom, self.voxel_size_angstrom)
+        volume, grid = checked.volume(work.tomogram)
         products = dense_products(work.scratch)
         columns: dict[str, NDArray[np.generic]] = {"shape": np.array(volume.shape), "voxel_size": np.array(grid)}
         for axis, name in enumerate(AXES):
