@@ -8,6 +8,7 @@ from cryosiam.errors import ProductExistsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from cryosiam.pipeline.manifest import RunRecord
     from cryosiam.pipeline.plan import Product
@@ -33,8 +34,10 @@ def refuse_existing(run: str, record: RunRecord | None, sinks: Iterable[Sink], k
             )
 
 
-def refuse_edited(record: RunRecord | None, products: Sequence[Product], session: str) -> None:
+def refuse_edited(record: RunRecord | None, products: Sequence[Product], session: str, own: Path) -> None:
     """Keep what a user did to our products, such as picks sorted by hand.
+
+    Files in the folder ``own`` are not meant for that: stages change them.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def refuse_edited(record: RunRecord | None, products: Sequence[Product], session
         If a file of one of ``products`` was changed after it was written.
     """
     for product in products:
-        edited = record.edited_since(product.name, session) if record else None
+        edited = record.edited_since(product.name, session, own) if record else None
         if edited is not None:
             raise ProductExistsError(
                 f"{edited} was changed after CryoSiam wrote it; "

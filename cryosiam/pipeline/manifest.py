@@ -96,10 +96,13 @@ class RunRecord(_Record):
         """Return a record in which what lies under ``session`` from now on was written by this results folder."""
         return self.model_copy(update={"written": {session: {}, **self.written}})
 
-    def edited_since(self, name: str, session: str) -> str | None:
-        """Return a file of product ``name`` that somebody changed after it was written, or None."""
+    def edited_since(self, name: str, session: str, own: Path) -> str | None:
+        """Return a file of product ``name`` that somebody changed after it was written, or None.
+
+        Files in the folder ``own`` are stages' tables, which nobody but the stages changes.
+        """
         for place, state in self.written.get(session, {}).get(name, {}).items():
-            if file_state(Path(place)) not in (None, state):
+            if not Path(place).is_relative_to(own) and file_state(Path(place)) not in (None, state):
                 return place
         return None
 

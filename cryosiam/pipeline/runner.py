@@ -87,6 +87,11 @@ class Project:
         """User and session in one word."""
         return f"{self.key.user_id}/{self.key.session_id}"
 
+    @property
+    def work_folder(self) -> Path:
+        """Folder of intermediate results."""
+        return (self.out / WORK_FOLDER).absolute()
+
     def scratch(self, run: str) -> Scratch:
         """Return the folder of intermediate results of ``run``."""
         return Scratch(self.out / WORK_FOLDER / run)
@@ -220,7 +225,7 @@ class Runner:
         """Refuse to replace what somebody else wrote, or changed."""
         project, record = self.project, self.manifest.runs.get(item.tomogram.run)
         refuse_existing(item.tomogram.run, record, project.sinks, project.key, project.session)
-        refuse_edited(record, item.plan.products, project.session)
+        refuse_edited(record, item.plan.products, project.session, project.work_folder)
 
     @contextmanager
     def _results_folder(self) -> Iterator[None]:
@@ -259,7 +264,7 @@ class Runner:
                 if stage.reads:
                     record = self._run_stage(stage, item, record, scratch)
             if not overwrite:
-                refuse_edited(record, item.plan.products, self.project.session)
+                refuse_edited(record, item.plan.products, self.project.session, self.project.work_folder)
             with self.reporter.stage(run, "write") as progress:
                 for number, product in enumerate(item.plan.products):
                     progress(number, len(item.plan.products))

@@ -114,6 +114,9 @@ class Place:
 
             return writer
 
+        def tables(work: ProductWork) -> list[str]:
+            return [str(work.scratch.table_path(name).absolute()) for name in ("particles", "embeddings")]
+
         net = WeightsUsed("net", weights)
         stages = (
             Counting("check", (), ("checked",)),
@@ -126,7 +129,7 @@ class Place:
         products = (
             Product("instances", ("labels", "particles"), write("particles"), facts),
             Product("picks", ("picks",), write("picks"), facts),
-            Product("embeddings", ("particles", "embeddings"), lambda work: []),
+            Product("embeddings", ("particles", "embeddings"), tables),
         )
         sinks = (Shared(self.folder, meanwhile),)
         project = Project(
