@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PARTICLE = "particle"
 """Class of picks that have not been classified."""
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\s_]')
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class ProductFactory:
 
         def write(work: ProductWork) -> list[str]:
             picks = self.selection.of(load_picks(work.tomogram.run, work.scratch))
+            picks = replace(picks, radii_angstrom=pick_radii_angstrom(work.scratch, picks))
             return [
                 place for sink in self._accepting("picks") for place in sink.write_picks(work.tomogram, picks, self.key)
             ]
@@ -147,7 +150,9 @@ class ProductFactory:
         return [sink for sink in self.sinks if kind in sink.capabilities.accepts]
 
     def _denoised_type(self, tomogram: Tomogram) -> str:
-        return f"{tomogram.tomogram_type}-denoised-{self.key.user_id}-{self.key.session_id}"
+        # copick keeps underscores and the like for its own use, but reads tomograms of other programs that have them.
+        kind = _NOT_IN_NAMES.sub("-", tomogram.tomogram_type)
+        return f"{kind}-denoised-{self.key.user_id}-{self.key.session_id}"
 
 
 def load_picks(run: str, scratch: Scratch) -> Picks:

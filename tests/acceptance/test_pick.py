@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 import starfile
 import zarr
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ def test_pick_finds_every_ball_and_writes_every_product(make_project: Any, weigh
     result = cryosiam("pick", "--copick", project.config, "--weights", weights)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
+    objects = json.loads(project.config.read_text())["pickable_objects"]
     for run, (centres, radii) in project.truth.items():
         for name, radius in (("small", 4.0), ("large", 7.0)):
             points = project.picks(run, name)
@@ -38,6 +40,9 @@ def test_pick_finds_every_ball_and_writes_every_product(make_project: Any, weigh
             assert len(points) == len(true)
             assert nearest(locations(points), true).max() < 0.3
             assert all(0.0 <= point["score"] <= 1.0 for point in points)
+            # The object that the project got has the size of what was found.
+            (entry,) = [entry for entry in objects if entry["name"] == name]
+            assert entry["radius"] == pytest.approx(10.0 * radius, rel=0.15)
         folder = project.folder / "overlay" / "ExperimentRuns" / run
         denoised = zarr.open(str(folder / "VoxelSpacing10.000" / "wbp-denoised-cryosiam-1.zarr" / "0"), mode="r")
         semantic = zarr.open(
@@ -95,6 +100,8 @@ def test_only_what_changed_is_redone(make_project: Any, weights: Path, call: Any
     assert changed <= {"picks", "overlay"}
     assert "picks" in changed
     assert not (project.out / "picks.star").exists()
+    again = call(*options[:-1], "--threshold", 0.99999)
+    assert "nothing to do" in again.stdout
 
     project.add_tomogram("TS_01", _volume(project)[:, :, ::-1])
     assert call(*options).returncode == 0
@@ -174,6 +181,15 @@ def test_single_stages_write_their_product_only(make_project: Any, weights: Path
     result = call("pick", "--copick", project.config, "--weights", weights)
     assert result.returncode == 0
     assert {name for name in expected.values() if (run / name).exists()} == done
+
+
+def test_a_tomogram_type_with_an_underscore_is_picked(make_project: Any, weights: Path, call: Any) -> None:
+    project = make_project()
+    folder = project.folder / "overlay" / "ExperimentRuns" / "TS_01" / "VoxelSpacing10.000"
+    (folder / "wbp.zarr").rename(folder / "wbp_dctf.zarr")
+    result = call("denoise", "--copick", project.config, "--weights", weights)
+    assert result.returncode == 0, result.stderr
+    assert (folder / "wbp-dctf-denoised-cryosiam-1.zarr").exists()
 
 
 def test_dry_run_writes_nothing(make_project: Any, weights: Path, call: Any) -> None:
