@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
@@ -35,4 +36,7 @@ def _fold_sequence(sequence: nn.Sequential) -> None:
         if isinstance(layer, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d):
             sequence[i], sequence[i + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
         elif isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+            if not norm.affine:
+                norm.weight = nn.Parameter(torch.ones_like(layer.weight[:, 0]))
+                norm.bias = nn.Parameter(torch.zeros_like(layer.weight[:, 0]))
             sequence[i], sequence[i + 1] = fuse_linear_bn_eval(layer, norm), nn.Identity()

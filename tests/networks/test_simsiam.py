@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cryosiam.networks.config import DenseConfig, EncoderConfig, SubtomogramConfig
+from cryosiam.networks.folding import fold_batch_norms
 from cryosiam.networks.simsiam import DenseSimSiam, SimSiam, crop, negative_cosine, symmetric_loss
 
 ENCODER = EncoderConfig(stem_kernel=3, stem_stride=2, planes=(4, 8))
@@ -58,3 +59,17 @@ def test_dense_losses_sum_and_reach_every_part() -> None:
 def test_crop_cuts_the_same_place_on_a_coarse_map() -> None:
     x = torch.arange(8.0).reshape(1, 1, 8, 1, 1)
     assert crop(x, ((4, 0, 0), (12, 2, 2)), 2).flatten().tolist() == [2.0, 3.0, 4.0, 5.0]
+
+
+def test_folded_norms_give_the_same_embeddings_in_either_memory_layout() -> None:
+    torch.manual_seed(0)
+    network = SimSiam(SubtomogramConfig(encoder=ENCODER, box=8, embedding_channels=16)).network
+    # A pass in training mode gives every norm statistics of its own.
+    network.train()(3.0 * torch.randn(32, 1, 8, 8, 8) + 1.0)
+    network.eval()
+    crops = torch.randn(5, 1, 8, 8, 8)
+    folded = fold_batch_norms(network).to(memory_format=torch.channels_last_3d)
+    assert not any("BatchNorm" in type(module).__name__ for module in folded.modules())
+    with torch.inference_mode():
+        found = folded(crops.to(memory_format=torch.channels_last_3d))
+        torch.testing.assert_close(found, network(crops), rtol=0, atol=1e-4)
