@@ -1,17 +1,20 @@
-"""Writing that is whole or not there, and operating-system errors in words."""
+"""Locks on folders, and operating-system errors in words."""
 
 from __future__ import annotations
 
 import errno
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryosiam.errors import ProjectLockedError, StorageError
+from cryosiam.files import whole_file, write_text_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["folder_lock", "storage_error", "storage_errors", "whole_file", "write_text_whole"]
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again to go on",
@@ -49,25 +52,6 @@ def storage_errors(what: str = "cannot write") -> Iterator[None]:
         if known is None:
             raise
         raise known from error
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; on success it becomes ``path``, on failure it is removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text_whole(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader sees the old file or the new one, also after a power cut."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 @contextmanager

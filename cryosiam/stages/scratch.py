@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cryosiam.files import whole_file
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -103,7 +104,7 @@ class Scratch:
     def save_table(self, name: str, columns: Mapping[str, NDArray[np.generic]]) -> None:
         """Write a table of named arrays, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _whole(self.table_path(name)) as temporary, temporary.open("wb") as stream:
+        with whole_file(self.table_path(name)) as temporary, temporary.open("wb") as stream:
             arrays: dict[str, Any] = {key: np.asarray(value) for key, value in columns.items()}
             np.savez_compressed(stream, **arrays)
 
@@ -122,13 +123,3 @@ def _reserve(path: Path) -> None:
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from cryosiam.errors import WeightsError
+from cryosiam.files import whole_file
 from cryosiam.weights.card import Task, WeightsCard
 
 if TYPE_CHECKING:
@@ -158,15 +158,14 @@ def save_weights(
         tensors[CLASSIFIER_PREFIX + name] = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     payload = save(tensors)
     full = WeightsCard.model_validate({**card, "sha256": hashlib.sha256(payload).hexdigest()})
-    _replace(folder / f"{full.task}.safetensors", payload)
-    _replace(folder / f"{full.task}.json", (full.model_dump_json(indent=2) + "\n").encode())
+    _write(folder / f"{full.task}.safetensors", payload)
+    _write(folder / f"{full.task}.json", (full.model_dump_json(indent=2) + "\n").encode())
     return full
 
 
-def _replace(path: Path, payload: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(payload)
-    os.replace(temporary, path)
+def _write(path: Path, payload: bytes) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(payload)
 
 
 def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
