@@ -29,6 +29,8 @@ class Picks:
         ``(n,)`` int64 label of the pick in the instance segmentation, 0 where there is none.
     rotations
         ``(n, 3, 3)`` object -> tomogram rotation matrices, or None where orientations are unknown.
+    radii_angstrom
+        ``(n,)`` float64 radius in Å of a ball as large as each particle, or None where sizes are unknown.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class Picks:
     class_names: tuple[str, ...]
     instance_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     rotations: NDArray[np.float64] | None = None
+    radii_angstrom: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.positions_angstrom)
@@ -53,6 +56,8 @@ class Picks:
             raise ValueError("positions, scores, class names and instance ids differ in length")
         if self.rotations is not None and self.rotations.shape != (n, 3, 3):
             raise ValueError(f"rotations must be ({n}, 3, 3), not {self.rotations.shape}")
+        if self.radii_angstrom is not None and len(self.radii_angstrom) != n:
+            raise ValueError(f"radii must be ({n},), not {self.radii_angstrom.shape}")
         if not (np.isfinite(self.positions_angstrom).all() and np.isfinite(self.scores).all()):
             raise ValueError("a position or a score is not a finite number")
 
@@ -68,6 +73,7 @@ class Picks:
             class_names=tuple(name for name, keep in zip(self.class_names, mask, strict=True) if keep),
             instance_ids=self.instance_ids[mask],
             rotations=None if self.rotations is None else self.rotations[mask],
+            radii_angstrom=None if self.radii_angstrom is None else self.radii_angstrom[mask],
         )
 
     def of_class(self, name: str) -> Picks:

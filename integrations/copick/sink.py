@@ -51,8 +51,6 @@ class CopickSink:
         Add to the project file the objects that our products need; otherwise their absence is an error.
     overwrite
         Replace products of the same user and session.
-    radii_angstrom
-        Radius of each class, for new objects.
 
     Raises
     ------
@@ -72,14 +70,12 @@ class CopickSink:
         objects: Mapping[str, str] | None = None,
         add_objects: bool = True,
         overwrite: bool = False,
-        radii_angstrom: Mapping[str, float] | None = None,
     ) -> None:
         self.config_path = Path(config_path)
         self.overwrite = overwrite
         self._project = CopickProject(self.config_path)
         self._object_names = dict(objects or {})
         self._add_objects = add_objects
-        self._radii_angstrom = dict(radii_angstrom or {})
         folder = self._project.config.overlay_folder
         if folder is None:
             raise InputError(
@@ -207,6 +203,8 @@ class CopickSink:
     def write_picks(self, tomogram: Tomogram, picks: Picks, key: ProductKey) -> list[str]:
         """Write one set per class and return their paths.
 
+        An object that the project lacks gets the median radius of the picks of its class.
+
         Sets of classes that are no longer there are removed where we wrote them, so that two attempts never mix.
 
         Raises
@@ -215,7 +213,7 @@ class CopickSink:
             As in `write_segmentation`.
         """
         classes = list(dict.fromkeys(picks.class_names))
-        self._ensure([self._object(name) for name in classes])
+        self._ensure([self._object(name) for name in classes], self._radii(picks))
         folder = self._run_folder(tomogram.run) / "Picks"
         paths = {name: folder / f"{key.user_id}_{key.session_id}_{self._object(name)}.json" for name in classes}
         for path in paths.values():
@@ -255,10 +253,16 @@ class CopickSink:
     def _object(self, class_name: str) -> str:
         return self._object_names.get(class_name, class_name)
 
-    def _ensure(self, names: Sequence[str]) -> tuple[PickableObject, ...]:
+    def _radii(self, picks: Picks) -> dict[str, float]:
+        parts = {self._object(name): picks.of_class(name).radii_angstrom for name in set(picks.class_names)}
+        return {name: round(float(np.median(radii)), 1) for name, radii in parts.items() if radii is not None}
+
+    def _ensure(
+        self, names: Sequence[str], radii_angstrom: Mapping[str, float] | None = None
+    ) -> tuple[PickableObject, ...]:
         if not self._add_objects:
             refuse_missing(self.config_path, names)
-        return ensure_objects(self.config_path, self._locks / "project-file.lock", names, self._radii_angstrom)
+        return ensure_objects(self.config_path, self._locks / "project-file.lock", names, radii_angstrom or {})
 
     def _segmentation_path(self, kind: str, tomogram: Tomogram, name: str, key: ProductKey) -> Path:
         spacing = self._project.spacing_name(tomogram.run, tomogram.voxel_size_angstrom)

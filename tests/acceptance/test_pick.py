@@ -175,6 +175,11 @@ def test_single_stages_write_their_product_only(make_project: Any, weights: Path
         assert result.returncode == 0, result.stderr
         done.add(product)
         assert {name for name in expected.values() if (run / name).exists()} == done
+        if command == "instances":
+            assert len(project.picks("TS_01", "particle")) == len(project.truth["TS_01"][1])
+    assert not (run / "Picks" / "cryosiam_1_particle.json").exists()
+    assert call("instances", "--copick", project.config, "--weights", weights).returncode == 0
+    assert {name for name in expected.values() if (run / name).exists()} == done
     rows = pq.read_table(project.out / "embeddings.parquet")
     assert set(rows["class"].to_pylist()) == {"small", "large"}
     assert call("embed", "--copick", project.config, "--weights", weights).returncode == 0

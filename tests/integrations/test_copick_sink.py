@@ -188,9 +188,11 @@ def test_picks(project: Any, rotations: bool) -> None:
 def test_objects_are_added_and_the_rest_of_the_file_stays(project: Any) -> None:
     before = json.loads(project.config_path.read_text())
     tomogram, _ = opened(project)
-    sink = CopickSink(project.config_path, objects={"particle": "ribosome"}, radii_angstrom={"class-1": 77.0})
+    sink = CopickSink(project.config_path, objects={"particle": "ribosome"})
     sink.write_segmentation(tomogram, ArrayVolume(np.zeros(tomogram.shape)), NAMES, KEY)
-    sink.write_picks(tomogram, some_picks(), KEY)
+    picks = some_picks()
+    radii = np.where(np.array(picks.class_names) == "class-1", 77.0, 42.0)
+    sink.write_picks(tomogram, replace(picks, radii_angstrom=radii), KEY)
     after = json.loads(project.config_path.read_text())
     assert list(after) == list(before)
     assert after["pickable_objects"][0] == before["pickable_objects"][0]
@@ -198,7 +200,7 @@ def test_objects_are_added_and_the_rest_of_the_file_stays(project: Any) -> None:
     assert set(new) == {"membrane", "microtubule", "actin", "filament", "class-1", "class-2"}
     labels = [entry["label"] for entry in after["pickable_objects"]]
     assert sorted(labels) == list(range(1, 8))
-    assert new["class-1"]["radius"] == 77.0
+    assert (new["class-1"]["radius"], new["class-2"]["radius"]) == (77.0, 42.0)
     assert (new["membrane"]["is_particle"], new["class-1"]["is_particle"]) == (False, True)
     after.pop("pickable_objects")
     before.pop("pickable_objects")
