@@ -177,7 +177,7 @@ def _products(make: ProductFactory) -> dict[str, Callable[[], tuple[Product, ...
     return {
         "denoise": lambda: (make.denoised(),),
         "segment": lambda: (make.segmentation(),),
-        "instances": lambda: (make.instances(),),
+        "instances": lambda: (make.instances(), make.unclassified_picks()),
         "embed": lambda: (make.tables("embeddings", *embeddings),),
         "classify": lambda: (make.picks(), make.tables("embeddings", *embeddings), make.tables("classes", "picks")),
         "pick": lambda: (

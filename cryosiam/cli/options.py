@@ -158,7 +158,7 @@ Memory = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Memory to stay within, such as [b]4G[/]; by default what the machine has free.",
+        help="Memory to stay within, such as [b]4G[/]; by default 2.6 GB, or 60 % of what is free where that is less.",
         rich_help_panel=WORK_PANEL,
     ),
 ]
@@ -166,5 +166,10 @@ Threshold = Annotated[
     float,
     typer.Option("--threshold", metavar="SCORE", help="Leave out picks scoring less.", rich_help_panel=WORK_PANEL),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Random seed.", rich_help_panel=WORK_PANEL)]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", metavar="N", help="Kept in the manifest; nothing here is random today.", rich_help_panel=WORK_PANEL
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=WORK_PANEL)]

@@ -77,7 +77,7 @@ _HELP = {
     "pick": "Find particles: denoise, segment, separate, score, embed, classify, and write everything.",
     "denoise": "Write denoised tomograms only.",
     "segment": "Write the segmentation into background, membrane, particle, microtubule, actin and filament only.",
-    "instances": "Write particle instances and their picks, without classes.",
+    "instances": "Write particle instances and one set of picks, without classes.",
     "embed": "Write one vector per particle (embeddings.parquet), without classes.",
     "classify": "Write picks per class, embeddings and STAR files, without volumes.",
 }

@@ -92,6 +92,10 @@ class RunRecord(_Record):
         written = {**self.written, session: {**self.written.get(session, {}), name: files}}
         return self.model_copy(update={"products": {**self.products, name: record}, "written": written})
 
+    def redone(self) -> RunRecord:
+        """Return a record in which nothing is complete; what was written, and by which session, stays known."""
+        return self.model_copy(update={"stages": {}, "products": {}})
+
     def claimed_by(self, session: str) -> RunRecord:
         """Return a record in which what lies under ``session`` from now on was written by this results folder."""
         return self.model_copy(update={"written": {session: {}, **self.written}})

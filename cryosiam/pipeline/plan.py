@@ -47,12 +47,15 @@ class Product:
         Writes it whole or not at all, and returns where it went.
     facts
         What its content depends on beside the stages, such as the session it is written to.
+    superseded
+        Tells whether a run has something better in its place, so that it is not written.
     """
 
     name: str
     reads: tuple[str, ...]
     write: Callable[[ProductWork], Sequence[str]]
     facts: Mapping[str, object] = field(default_factory=dict)
+    superseded: Callable[[RunRecord], bool] = lambda record: False
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,9 @@ class Pipeline:
 
     def plan(self, record: RunRecord | None, scratch: Scratch, prints: Fingerprints) -> RunPlan:
         """Return what is to be done, given what the manifest says and what lies in the scratch folder."""
+        possible = [item for item in self.products if record is None or not item.superseded(record)]
         products = tuple(
-            product for product in self.products if not _is_written(record, product.name, prints.products[product.name])
+            product for product in possible if not _is_written(record, product.name, prints.products[product.name])
         )
         needed: set[str] = set()
         renewed: set[str] = set()
@@ -138,7 +142,7 @@ class Pipeline:
                     wanted.update(stage.reads)
             needed |= self._followers(needed, scratch)
             renewed = self._renewed(needed, scratch)
-            products = tuple(item for item in self.products if item in products or renewed.intersection(item.reads))
+            products = tuple(item for item in possible if item in products or renewed.intersection(item.reads))
             if len(needed) == known:
                 break
         return RunPlan(tuple(stage for stage in self.stages if stage.name in needed), products, bool(renewed))

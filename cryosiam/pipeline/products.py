@@ -121,13 +121,33 @@ class ProductFactory:
 
         return Product("picks", ("picks",), write, {**self._facts(), **self.selection.facts()})
 
+    def unclassified_picks(self) -> Product:
+        """Return the picks as one set of particles, for a session that has no picks per class."""
+
+        def write(work: ProductWork) -> list[str]:
+            table, voxel_size_angstrom = load_particles(work.scratch)
+            found = table.to_picks(work.tomogram.run, voxel_size_angstrom, PARTICLE)
+            picks = PickSelection(self.selection.threshold).of(found)
+            return [
+                place for sink in self._accepting("picks") for place in sink.write_picks(work.tomogram, picks, self.key)
+            ]
+
+        session = f"{self.key.user_id}/{self.key.session_id}"
+        return Product(
+            "picks",
+            ("particles",),
+            write,
+            {**self._facts(), "threshold": self.selection.threshold},
+            lambda record: "classes" in record.written.get(session, {}),
+        )
+
     def tables(self, name: str, *names: str) -> Product:
         """Return the promise that the tables ``names`` stay, for the files that hold all runs together."""
 
         def write(work: ProductWork) -> list[str]:
             return [str(work.scratch.table_path(name).absolute()) for name in names]
 
-        return Product(name, names, write)
+        return Product(name, names, write, {"session": [self.key.user_id, self.key.session_id]})
 
     def overlay(self) -> Product:
         """Return the picture of central slices with segmentation and picks."""

@@ -165,8 +165,10 @@ class Runner:
         for run in self.project.source.runs():
             tomogram = self.project.source.tomogram(run)
             prints = self.pipeline.fingerprints(self.project.run_input(tomogram))
-            record = None if overwrite else self.manifest.runs.get(run)
-            plan = self.pipeline.plan(record, self.project.scratch(run), prints)
+            record = self.manifest.runs.get(run)
+            plan = self.pipeline.plan(
+                record.redone() if record and overwrite else record, self.project.scratch(run), prints
+            )
             item = PlannedRun(tomogram, prints, plan)
             if not overwrite and not plan.is_empty:
                 self._refuse_foreign(item)
@@ -278,7 +280,7 @@ class Runner:
         begun = {stage.name for stage in item.plan.stages}
         gone = {product.name for product in item.plan.products}
         if item.plan.renews and old:
-            gone |= old.products.keys() - {product.name for product in self.pipeline.products}
+            gone |= old.products.keys() - {item.name for item in self.pipeline.products if not item.superseded(old)}
         return RunRecord(
             input=InputRecord(
                 location=tomogram.source,
