@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zarr
 
 COMMAND = Path(sys.executable).parent / "cryosiam"
 SHAPE = (40, 48, 56)
@@ -57,19 +59,39 @@ def test_read_only_file_system(make_project: Any, weights: Path, mount_point: Pa
     assert not (project.folder.parent / "out").exists()
 
 
+def visible_products(folder: Path) -> list[Path]:
+    """Return every product that a copick user would see under ``folder``."""
+    found = (folder / "overlay" / "ExperimentRuns").glob("*/*/*cryosiam*")
+    return [path for path in found if not path.name.startswith(".")]
+
+
+def assert_products_are_whole(folder: Path) -> None:
+    for path in visible_products(folder):
+        if path.suffix == ".zarr":
+            array = zarr.open(str(path / "0"), mode="r")
+            assert array.nchunks_initialized == array.nchunks, path
+            # Reading decodes every chunk: one cut short raises.
+            assert array[:].shape == SHAPE, path
+        else:
+            assert json.loads(path.read_text())["points"] is not None, path
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("spare_kib", [200, 1500, 2200])
-def test_full_disk(make_project: Any, weights: Path, mount_point: Path, spare_kib: int) -> None:
+@pytest.mark.parametrize(("spare_kib", "leaves_products"), [(200, False), (1500, False), (2500, True)])
+def test_full_disk(
+    make_project: Any, weights: Path, mount_point: Path, tmp_path: Path, spare_kib: int, leaves_products: bool
+) -> None:
     """Room for nothing, for the network's maps, and for some of the products."""
     project = make_project(shape=SHAPE)
+    left = tmp_path / "left"
+    left.mkdir()
     used_kib = sum(len(data) // 1024 + 8 for data in project.contents().values())
     picks = f"{COMMAND} pick --copick {project.folder}/project.json --weights {weights}"
     result = in_own_namespace(
         f"mount -t tmpfs -o size=1g tmpfs {mount_point}; cp -a {project.folder}/. {mount_point}; "
         f"mount --bind {mount_point} {project.folder}; "
         f"mount -o remount,size={used_kib + spare_kib}k {mount_point}; "
-        f"set +e; {picks}; code=$?; "
-        f"cd {project.folder}; find . -name '*cryosiam_1*' -not -path '*/.*' | grep -v /[.] >&2; "
+        f"set +e; {picks}; code=$?; cp -a {project.folder}/. {left}; "
         f"mount -o remount,size=1g {mount_point}; {picks} >&2; echo again $? >&2; exit $code"
     )
     lines = result.stderr.splitlines()
@@ -78,3 +100,5 @@ def test_full_disk(make_project: Any, weights: Path, mount_point: Path, spare_ki
     assert "disk" in lines[0] or "room" in lines[0] or "space" in lines[0]
     assert "Traceback" not in result.stderr
     assert lines[-1] == "again 0"
+    assert bool(visible_products(left)) == leaves_products
+    assert_products_are_whole(left)
