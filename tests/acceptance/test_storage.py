@@ -69,7 +69,9 @@ def assert_products_are_whole(folder: Path) -> None:
     for path in visible_products(folder):
         if path.suffix == ".zarr":
             array = zarr.open(str(path / "0"), mode="r")
-            assert array.nchunks_initialized == array.nchunks, path
+            # Counted by hand: to zarr the folder of a chunk that was never written is a chunk.
+            chunks = [file for file in (path / "0").rglob("[0-9]*") if file.is_file()]
+            assert len(chunks) == array.nchunks, path
             # Reading decodes every chunk: one cut short raises.
             assert array[:].shape == SHAPE, path
         else:
