@@ -158,7 +158,7 @@ Memory = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Memory to stay within, such as [b]4G[/]; by default 2.6 GB, or 60 % of what is free where that is less.",
+        help="Memory to stay within, such as [b]4G[/]; by default 2.2 GB, or 60 % of what is free where that is less.",
         rich_help_panel=WORK_PANEL,
     ),
 ]

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEFAULT_PROCESS_BYTES: Final = 2_600_000_000
+DEFAULT_PROCESS_BYTES: Final = 2_200_000_000
 """Memory of the whole process unless told otherwise: a laptop stays usable."""
 FREE_SHARE: Final = 0.6
 """Share of the machine's free memory that tiles may take unless told otherwise."""
