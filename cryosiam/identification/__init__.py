@@ -1,4 +1,4 @@
-"""Identification: from embeddings to class names or clusters."""
+"""Identification: from embeddings to class names."""
 
 from cryosiam.identification.classifier import (
     UNKNOWN,
@@ -8,13 +8,11 @@ from cryosiam.identification.classifier import (
     prototype_classifier,
     unit_vectors,
 )
-from cryosiam.identification.clustering import cluster_embeddings
 
 __all__ = [
     "UNKNOWN",
     "Classification",
     "Classifier",
-    "cluster_embeddings",
     "fit_classifier",
     "prototype_classifier",
     "unit_vectors",

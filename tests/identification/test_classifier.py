@@ -6,13 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_rand_score
 
 from cryosiam.errors import InputError, WeightsError
 from cryosiam.identification import (
     UNKNOWN,
     Classifier,
-    cluster_embeddings,
     fit_classifier,
     prototype_classifier,
     unit_vectors,
@@ -114,16 +112,3 @@ def test_fit_needs_two_classes() -> None:
     vectors, _ = embeddings(10, 0)
     with pytest.raises(ValueError, match="two classes"):
         fit_classifier(vectors, ["apo"] * 10)
-
-
-def test_clusters_find_the_classes_and_repeat() -> None:
-    vectors, names = embeddings(150, 4)
-    labels = cluster_embeddings(vectors, 3, seed=1)
-    assert adjusted_rand_score(names, labels) > 0.95
-    assert np.array_equal(labels, cluster_embeddings(vectors, 3, seed=1))
-    assert (np.diff(np.bincount(labels)) <= 0).all()
-
-
-def test_more_clusters_than_particles_is_one_sentence() -> None:
-    with pytest.raises(InputError, match="3 different particles into 8 clusters"):
-        cluster_embeddings(np.eye(3), 8)
