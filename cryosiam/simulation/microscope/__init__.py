@@ -1,0 +1,1 @@
+"""From a specimen to tilt images and to a tomogram."""
