@@ -8,7 +8,7 @@ import numpy as np
 
 from cryosiam.geometry import volume_centre_index
 from cryosiam.simulation.canvas import CLASS_INDEX
-from cryosiam.simulation.packing import rotate_cube
+from cryosiam.simulation.rotation import rotate_cube, rotate_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,10 +32,11 @@ def posed(species: Species, index_zyx: NDArray[np.float64], rotation: NDArray[np
     rotation
         ``(3, 3)`` object -> tomogram, acting on (x, y, z).
     """
+    rotation = np.ascontiguousarray(rotation, np.float64)
     nearest = np.round(index_zyx).astype(np.int64)
     offset_xyz = (np.asarray(index_zyx, np.float64) - nearest)[::-1].copy()
     density = rotate_cube(species.density, rotation, offset_xyz)
-    mask = rotate_cube(species.mask.astype(np.float32), rotation, offset_xyz) > 0.5
+    mask = rotate_mask(species.mask, rotation, offset_xyz)
     return density, mask, nearest - volume_centre_index(density.shape[0])
 
 
