@@ -58,7 +58,7 @@ def write_volume(
                     block = halved(block)
                 corner = [side.start >> level for side in box]
                 region = tuple(slice(first, first + size) for first, size in zip(corner, block.shape, strict=True))
-                with _real_errors():
+                with real_errors():
                     array[region] = block
 
 
@@ -83,7 +83,7 @@ def _create(
     import zarr
 
     store = zarr.DirectoryStore(str(folder), dimension_separator="/")
-    with _real_errors():
+    with real_errors():
         group = zarr.group(store=store, overwrite=True)
         group.attrs.put({"multiscales": [_multiscale(voxel_size, levels)], ATTRIBUTE: facts})
         return [
@@ -116,7 +116,7 @@ def _multiscale(voxel_size: float, levels: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _real_errors() -> Iterator[None]:
+def real_errors() -> Iterator[None]:
     """Raise the operating system's error that zarr hides behind a ``KeyError``."""
     try:
         yield

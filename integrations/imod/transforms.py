@@ -83,10 +83,35 @@ def alignment_from_imod(
     TiltAlignment
         Shifts in Å, about pixel ``size // 2`` of the images.
     """
-    height, width = image_shape_yx
-    from_middle_px = np.array([width // 2 - (width - 1) / 2, height // 2 - (height - 1) / 2])
-    to_our_centre = matrices @ (from_middle_px * image_pixel_size_angstrom)
+    to_our_centre = matrices @ (_middle_to_centre_px(image_shape_yx) * image_pixel_size_angstrom)
     return TiltAlignment(tilt_angles_deg, matrices, shifts_px * pixel_size_angstrom + to_our_centre)
+
+
+def imod_from_alignment(
+    alignment: TiltAlignment, pixel_size_angstrom: float, image_shape_yx: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Turn our alignment into the numbers of an ``.xf`` file; the inverse of :func:`alignment_from_imod`.
+
+    Parameters
+    ----------
+    alignment
+        About pixel ``size // 2`` of the images.
+    pixel_size_angstrom, image_shape_yx
+        Of the stack that the file is for.
+
+    Returns
+    -------
+    tuple of NDArray
+        ``(n, 2, 2)`` matrices on column vectors (x, y), and ``(n, 2)`` shifts (x, y) in pixels.
+    """
+    shifts = alignment.shifts_angstrom / pixel_size_angstrom
+    return alignment.matrices, shifts - alignment.matrices @ _middle_to_centre_px(image_shape_yx)
+
+
+def _middle_to_centre_px(image_shape_yx: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the way (x, y) from IMOD's middle of an image to ours."""
+    height, width = image_shape_yx
+    return np.array([width // 2 - (width - 1) / 2, height // 2 - (height - 1) / 2])
 
 
 def _read_table(path: Path, columns: int, what: str) -> NDArray[np.float64]:
