@@ -78,17 +78,17 @@ def exposures(tilts: TiltSpec, total_dose: float) -> Exposures:
         recorded[nearest] = False
     if not recorded.any():
         raise InputError(f"missing_deg leaves out all {order.size} tilts of the scheme; keep at least one")
-    dose = total_dose / order.size
+    dose = float(total_dose / order.size)
     kept = np.flatnonzero(recorded)
     index = kept[np.argsort(order[kept], kind="stable")].astype(np.int64)
-    return Exposures(order[index], index, index * dose, dose)
+    return Exposures(order[index], index, index.astype(np.float64) * dose, dose)
 
 
 def _order_of_exposure(tilts: TiltSpec) -> NDArray[np.float64]:
     """Return all nominal tilts in degrees, in the order of exposure."""
     if tilts.scheme == "continuous":
         steps = np.arange(_whole_steps(tilts.max_deg - tilts.min_deg, tilts.step_deg) + 1)
-        return tilts.min_deg + tilts.step_deg * steps
+        return tilts.min_deg + tilts.step_deg * steps.astype(np.float64)
     above = np.arange(1, _whole_steps(tilts.max_deg - tilts.start_deg, tilts.step_deg) + 1)
     below = -np.arange(1, _whole_steps(tilts.start_deg - tilts.min_deg, tilts.step_deg) + 1)
     if tilts.scheme == "bidirectional":
