@@ -2,9 +2,10 @@
 
 from cryosiam.simulation.config import SimulationConfig, draw_config
 from cryosiam.simulation.library import training_species
+from cryosiam.simulation.maps import species_from_map
 from cryosiam.simulation.shapes import builtin_species
 from cryosiam.simulation.simulate import SimulatedTomogram, image_specimen, simulate
-from cryosiam.simulation.species import Species, species_from_density, species_from_map
+from cryosiam.simulation.species import Species, species_from_density
 from cryosiam.simulation.specimen import Specimen, build_specimen
 from cryosiam.simulation.structures import species_from_structure
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from cryosiam.errors import InputError
-from cryosiam.simulation.species import Species, species_from_map
+from cryosiam.simulation.maps import species_from_map
+from cryosiam.simulation.species import Species
 from cryosiam.simulation.structures import species_from_structure
 
 STRUCTURES: Final = {

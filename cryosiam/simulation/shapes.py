@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy import ndimage
@@ -21,7 +21,7 @@ _OVERSAMPLING = 3
 
 
 def builtin_species(voxel_size_angstrom: float = 10.0) -> list[Species]:
-    """Return parametric species, largest first.
+    """Return the parametric species of the demo, largest first.
 
     Parameters
     ----------
@@ -34,27 +34,39 @@ def builtin_species(voxel_size_angstrom: float = 10.0) -> list[Species]:
         ``capsid`` (280 Å shell), ``two-lobe`` (a ribosome's size and density), ``barrel`` (a proteasome's),
         ``three-lobe``, ``ring-stack``, ``cage`` (120 Å shell, a ferritin's) and ``ellipsoid``.
     """
-    shapes: dict[str, tuple[Shape, float]] = {
-        "capsid": (_shell(140.0, 100.0, bumps=0.12), 165.0),
-        "two-lobe": (_two_lobe, 170.0),
-        "barrel": (_barrel, 110.0),
-        "three-lobe": (_three_lobe, 150.0),
-        "ring-stack": (_ring_stack, 120.0),
-        "cage": (_shell(62.0, 38.0, bumps=0.0), 75.0),
-        "ellipsoid": (_ellipsoid, 110.0),
-    }
-    species = [_render(name, shape, reach, voxel_size_angstrom) for name, (shape, reach) in shapes.items()]
+    species = [builtin_shape(name, voxel_size_angstrom) for name in DEMO_SHAPES]
     return sorted(species, key=lambda s: -s.volume_voxels)
 
 
-def _render(name: str, shape: Shape, reach_angstrom: float, voxel_size_angstrom: float) -> Species:
+def builtin_shape(name: str, voxel_size_angstrom: float) -> Species:
+    """Return one parametric species.
+
+    Parameters
+    ----------
+    name
+        One of :data:`SHAPE_NAMES`: those of :func:`builtin_species`; ``nucleosome`` (disc 110 Å wide and 55 Å high,
+        the axis along z, the denser DNA around it, its ends at the dyad, along x); ``channel`` and ``receptor``,
+        membrane proteins with the membrane's normal along z (see :data:`MEMBRANE_CENTRES_ANGSTROM`).
+    voxel_size_angstrom
+        Edge of the voxel in Å.
+
+    Raises
+    ------
+    KeyError
+        If there is no shape of that name.
+    """
+    shape, reach_angstrom, symmetry = _SHAPES[name]
+    return _render(name, shape, reach_angstrom, voxel_size_angstrom, symmetry)
+
+
+def _render(name: str, shape: Shape, reach_angstrom: float, voxel_size_angstrom: float, symmetry: str) -> Species:
     """Sample a shape finely, low-pass it to the voxel size and take every voxel."""
     half = int(np.ceil(reach_angstrom / voxel_size_angstrom)) + 3
     axis = np.arange(-half * _OVERSAMPLING, half * _OVERSAMPLING + 1) * voxel_size_angstrom / _OVERSAMPLING
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij", sparse=True)
     smooth = ndimage.gaussian_filter(shape(x, y, z), SMOOTHING_VOXELS * _OVERSAMPLING)
     density = smooth[::_OVERSAMPLING, ::_OVERSAMPLING, ::_OVERSAMPLING]
-    return species_from_density(name, density, voxel_size_angstrom)
+    return species_from_density(name, density, voxel_size_angstrom, symmetry)
 
 
 def _ball(x: Field, y: Field, z: Field, centre: tuple[float, float, float], radii: tuple[float, ...]) -> Field:
@@ -111,3 +123,57 @@ def _ring_stack(x: Field, y: Field, z: Field) -> Field:
 
 def _ellipsoid(x: Field, y: Field, z: Field) -> Field:
     return np.maximum(_ball(x, y, z, (0, 0, 0), (38, 38, 80)), _ball(x, y, z, (25, 0, 55), (30, 26, 26)))
+
+
+def _nucleosome(x: Field, y: Field, z: Field) -> Field:
+    radius, angle = np.sqrt(x**2 + y**2), np.arctan2(y, x)
+    core = 0.95 * ((radius < 32) & (np.abs(z) < 22)).astype(np.float64)
+    # 1.65 turns of DNA: two gyres, the second open about the dyad's far side.
+    pitch = 26.0
+    body = core
+    for gyre, low, high in ((-1, -np.pi, 0.65 * np.pi), (1, -0.65 * np.pi, np.pi)):
+        height = pitch * (gyre / 2 + 0.12 * angle / np.pi)
+        dna = ((radius - 44) ** 2 + (z - height) ** 2 < 9.5**2) & (angle >= low) & (angle <= high)
+        body = np.maximum(body, 1.4 * dna)
+    linker = _ball(x, y, z, (42, 0, 0), (11, 10, 24))
+    nucleosome: Field = np.maximum(body, linker)
+    return nucleosome
+
+
+def _channel(x: Field, y: Field, z: Field) -> Field:
+    radius, angle = np.sqrt(x**2 + y**2), np.arctan2(y, x)
+    lobes = 1 + 0.12 * np.cos(4 * angle)
+    inside = (np.abs(z) < 22) & (radius < 38 * lobes)
+    collar = (z >= 20) & (z < 80) & (radius < (30 + 0.3 * (z - 20)) * lobes)
+    pore = (radius < 7) | ((z > 45) & (radius < 16))
+    channel: Field = ((inside | collar) & ~pore).astype(np.float64)
+    return channel
+
+
+def _receptor(x: Field, y: Field, z: Field) -> Field:
+    bundle = ((x**2 + y**2 < 20**2) & (np.abs(z) < 26)).astype(np.float64)
+    outside = _ball(x, y, z, (6, 0, 48), (26, 22, 30))
+    partner = np.maximum(_ball(x, y, z, (-8, 4, -52), (38, 32, 30)), _ball(x, y, z, (18, -6, -70), (26, 24, 22)))
+    return np.maximum(np.maximum(bundle, outside), partner)
+
+
+DEMO_SHAPES: Final = ("capsid", "two-lobe", "barrel", "three-lobe", "ring-stack", "cage", "ellipsoid")
+
+_SHAPES: Final[dict[str, tuple[Shape, float, str]]] = {
+    "capsid": (_shell(140.0, 100.0, bumps=0.12), 165.0, "O"),
+    "two-lobe": (_two_lobe, 170.0, "C1"),
+    "barrel": (_barrel, 110.0, "unknown"),
+    "three-lobe": (_three_lobe, 150.0, "C1"),
+    "ring-stack": (_ring_stack, 120.0, "C6"),
+    "cage": (_shell(62.0, 38.0, bumps=0.0), 75.0, "unknown"),
+    "ellipsoid": (_ellipsoid, 110.0, "C1"),
+    "nucleosome": (_nucleosome, 80.0, "C1"),
+    "channel": (_channel, 110.0, "C4"),
+    "receptor": (_receptor, 130.0, "C1"),
+}
+
+SHAPE_NAMES: Final = tuple(_SHAPES)
+"""Names of the built-in shapes."""
+
+MEMBRANE_CENTRES_ANGSTROM: Final = {"channel": -28.0, "receptor": 24.0}
+"""Height of the bilayer's middle, from the centre of those that sit in membranes."""

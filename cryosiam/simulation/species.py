@@ -1,4 +1,4 @@
-"""A species: the density of one kind of particle on a common scale, and where it comes from."""
+"""A species: the density of one kind of particle on a common scale, its mask, mass and symmetry."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import ndimage
 
-from cryosiam.errors import InputError
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 MASK_THRESHOLD: Final = 0.25
@@ -21,9 +17,32 @@ MASK_THRESHOLD: Final = 0.25
 SMOOTHING_VOXELS: Final = 0.5
 """Standard deviation of the Gaussian that limits densities to the voxel size."""
 
+CONTRAST_VOLUME_A3_PER_DALTON: Final = 1.23
+"""Integral of the density (bulk protein = 1) per dalton: protein of 1.35 g/cm³; nucleic acid comes to nearly the same,
+as it is heavier per volume and stronger in contrast."""
 
-_PORE_VOXELS: Final = 2
-_MAP_CEILING: Final = 1.3
+UNKNOWN_SYMMETRY: Final = "unknown"
+
+SIZE_CLASSES_KDA: Final = (("tiny", 40.0), ("small", 200.0), ("medium", 600.0), ("big", 1000.0), ("very big", np.inf))
+"""Size classes and the mass up to which each reaches (thesis section 3.3)."""
+
+_PORE_ANGSTROM: Final = 20.0
+_MASK_SMOOTHING_ANGSTROM: Final = 3.0
+_MASK_SMOOTHING_FROM_ANGSTROM: Final = 5.0
+_ROOM_VOXELS: Final = 3
+
+
+def size_class(mass_kda: float) -> str:
+    """Return the size class of a mass: ``tiny`` (< 40 kDa), ``small``, ``medium``, ``big`` or ``very big`` (> 1000).
+
+    Raises
+    ------
+    ValueError
+        If the mass is not a positive number.
+    """
+    if not mass_kda > 0:
+        raise ValueError(f"a mass of {mass_kda} kDa has no size class")
+    return next(name for name, limit in SIZE_CLASSES_KDA if mass_kda < limit or limit == np.inf)
 
 
 @dataclass(frozen=True)
@@ -42,20 +61,33 @@ class Species:
         ``(n, n, n)`` bool: the particle, its closed cavities filled.
     radius_angstrom
         Largest distance of the mask from the centre.
+    mass_kda
+        From the atoms where there are any, else from the density's integral; 0 where nobody computed it.
+    symmetry
+        Point group in Schoenflies notation (``C1``, ``D7``, ``O``, ``I``), or ``unknown``.
     """
 
     name: str
     density: NDArray[np.float32]
     mask: NDArray[np.bool_]
     radius_angstrom: float
+    mass_kda: float = 0.0
+    symmetry: str = UNKNOWN_SYMMETRY
 
     @property
     def volume_voxels(self) -> int:
         """Voxels of the mask."""
         return int(np.count_nonzero(self.mask))
 
+    @property
+    def size_class(self) -> str:
+        """Size class of its mass (:func:`size_class`)."""
+        return size_class(self.mass_kda)
 
-def species_from_density(name: str, density: NDArray[np.floating], voxel_size_angstrom: float) -> Species:
+
+def species_from_density(
+    name: str, density: NDArray[np.floating], voxel_size_angstrom: float, symmetry: str = UNKNOWN_SYMMETRY
+) -> Species:
     """Make a species of a density that is already on the scale and voxel size wanted.
 
     Parameters
@@ -66,102 +98,79 @@ def species_from_density(name: str, density: NDArray[np.floating], voxel_size_an
         ``(z, y, x)`` of any size, bulk protein = 1; it is centred on the mask's centre of mass.
     voxel_size_angstrom
         Edge of its voxel in Å.
+    symmetry
+        Its point group, where known.
 
     Raises
     ------
     ValueError
         If the name holds an underscore, or no voxel is dense enough to be a particle.
     """
-    if "_" in name or not name:
-        raise ValueError(f"species name {name!r} is empty or has an underscore, which copick does not allow")
-    mask = particle_mask(density)
+    check_name(name)
+    mask = particle_mask(density, voxel_size_angstrom)
     if not mask.any():
         raise ValueError(f"species {name} has no voxel denser than {MASK_THRESHOLD} of protein")
     centre = np.array(ndimage.center_of_mass(mask))
     reach = float(np.sqrt(((np.argwhere(mask) - centre) ** 2).sum(1).max()))
-    half = int(np.ceil(reach)) + 3
+    half = int(np.ceil(reach)) + _ROOM_VOXELS
     cube = np.zeros((2 * half + 1,) * 3, np.float32)
     ndimage.affine_transform(
         density.astype(np.float32), np.eye(3), offset=centre - half, output_shape=cube.shape, output=cube, order=3
     )
     cube[np.abs(cube) < 1e-3] = 0
-    mask = particle_mask(cube)
-    offsets = np.argwhere(mask) - half
+    mass_kda = float(cube.sum(dtype=np.float64)) * voxel_size_angstrom**3 / CONTRAST_VOLUME_A3_PER_DALTON / 1e3
+    return species_from_centred(name, cube, voxel_size_angstrom, mass_kda, symmetry)
+
+
+def species_from_centred(
+    name: str, cube: NDArray[np.float32], voxel_size_angstrom: float, mass_kda: float, symmetry: str
+) -> Species:
+    """Make a species of a density in an odd cube, centred on its middle voxel already.
+
+    Raises
+    ------
+    ValueError
+        If no voxel is dense enough to be a particle.
+    """
+    check_name(name)
+    mask = particle_mask(cube, voxel_size_angstrom)
+    if not mask.any():
+        raise ValueError(f"species {name} has no voxel denser than {MASK_THRESHOLD} of protein")
+    offsets = np.argwhere(mask) - cube.shape[0] // 2
     radius = float(np.sqrt((offsets**2).sum(1).max()))
-    return Species(name, cube, mask, radius * voxel_size_angstrom)
+    return Species(name, cube, mask, radius * voxel_size_angstrom, mass_kda, symmetry)
 
 
-def particle_mask(density: NDArray[np.floating]) -> NDArray[np.bool_]:
+def check_name(name: str) -> None:
+    """Raise a ValueError if a class name is empty or has an underscore."""
+    if "_" in name or not name:
+        raise ValueError(f"species name {name!r} is empty or has an underscore, which copick does not allow")
+
+
+def particle_mask(density: NDArray[np.floating], voxel_size_angstrom: float) -> NDArray[np.bool_]:
     """Return the largest connected body above :data:`MASK_THRESHOLD`, its cavities filled.
 
-    A capsid's pores do not make its inside part of the solvent: they are closed before filling.
+    A capsid's pores (up to 40 Å wide) do not make its inside part of the solvent: they are closed before filling.
+    At voxels so fine that atoms show, the density is smoothed first, so that the body does not fall apart.
     """
-    labels, count = ndimage.label(density > MASK_THRESHOLD, np.ones((3, 3, 3)))
+    smoothed: NDArray[np.floating] = density
+    if voxel_size_angstrom < _MASK_SMOOTHING_FROM_ANGSTROM:
+        sigma = np.sqrt(_MASK_SMOOTHING_ANGSTROM**2 - (SMOOTHING_VOXELS * voxel_size_angstrom) ** 2)
+        smoothed = ndimage.gaussian_filter(density.astype(np.float32), sigma / voxel_size_angstrom)
+    labels, count = ndimage.label(smoothed > MASK_THRESHOLD, np.ones((3, 3, 3)))
     if count == 0:
         return np.zeros(density.shape, bool)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     body: NDArray[np.bool_] = labels == sizes.argmax()
-    roomy = np.pad(body, _PORE_VOXELS + 1)
-    closed = ndimage.binary_closing(roomy, iterations=_PORE_VOXELS)
+    reach = _PORE_ANGSTROM / voxel_size_angstrom
+    margin = int(np.ceil(reach)) + 2
+    box = ndimage.find_objects(body.astype(np.uint8))[0]
+    roomy = np.pad(body[box], margin)
+    grown = ndimage.distance_transform_edt(~roomy) <= reach
+    closed = (ndimage.distance_transform_edt(grown) > reach) | roomy
     filled = ndimage.binary_fill_holes(closed)
-    inner = slice(_PORE_VOXELS + 1, -_PORE_VOXELS - 1)
-    has_cavity = bool((filled & ~closed).any())
-    return filled[inner, inner, inner] if has_cavity else body
-
-
-def species_from_map(
-    path: Path | str,
-    name: str,
-    voxel_size_angstrom: float,
-    *,
-    map_voxel_size_angstrom: float | None = None,
-    inverted: bool = False,
-    bulk_density: float = 1.0,
-) -> Species:
-    """Read a species from an MRC map, plain or compressed.
-
-    Grey scales of maps are arbitrary, so the map is scaled to make its dense part (95th percentile of the
-    body) ``bulk_density``.
-
-    Parameters
-    ----------
-    path
-        MRC file.
-    name
-        Class name, without underscores.
-    voxel_size_angstrom
-        Voxel size wanted.
-    map_voxel_size_angstrom
-        The map's voxel size where its header is wrong or silent.
-    inverted
-        True where protein is low in the map.
-    bulk_density
-        Density of the dense part, bulk protein = 1; about 1.25 for a ribosome.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read as MRC, or gives no voxel size.
-    """
-    import mrcfile
-
-    try:
-        with mrcfile.open(path, permissive=False) as file:
-            values = np.array(file.data, np.float32)
-            header_voxel = float(file.voxel_size.x)
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path} cannot be read as an MRC map ({problem}); give another file.") from problem
-    source_voxel = header_voxel if map_voxel_size_angstrom is None else map_voxel_size_angstrom
-    if not source_voxel > 0:
-        raise InputError(f"{path} has no voxel size in its header; give map_voxel_size_angstrom.")
-    values = values * (-1 if inverted else 1)
-    values -= np.median(values)
-    zoom = source_voxel / voxel_size_angstrom
-    if zoom < 1:
-        values = ndimage.gaussian_filter(values, SMOOTHING_VOXELS * float(np.sqrt(1 / zoom**2 - 1)))
-    if abs(zoom - 1) > 1e-4:
-        values = ndimage.zoom(values, zoom, order=3)
-    body = values > 0.2 * np.percentile(values[values > 0.05 * values.max()], 95)
-    dense = float(np.percentile(values[body], 95))
-    return species_from_density(name, np.clip(values / dense, 0, _MAP_CEILING) * bulk_density, voxel_size_angstrom)
+    if (filled & ~closed).any():
+        inner = slice(margin, -margin)
+        body[box] = filled[inner, inner, inner]
+    return body
