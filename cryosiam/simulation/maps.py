@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 import zlib
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ _OWN_BODY_SHARE: Final = 0.3
 _TWIN_SHARE: Final = 0.3
 _PLAUSIBLE_VOXEL_ANGSTROM: Final = (0.1, 100.0)
 _MIN_EDGE_VOXELS: Final = 4
+_READING = threading.Lock()
 
 
 def species_from_map(
@@ -94,9 +96,12 @@ def read_map(path: Path | str) -> tuple[NDArray[np.float32], tuple[float, float,
     import mrcfile
 
     try:
-        with warnings.catch_warnings():
+        # Old programs leave out parts of the header; what is missing then shows in the data or the voxel size.
+        with _READING, warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            with mrcfile.open(path, permissive=False) as file:
+            with mrcfile.open(path, permissive=True) as file:
+                if file.data is None:
+                    raise ValueError("its header is not of that format, or data are missing")
                 values = np.array(file.data)
                 axes = (int(file.header.mapc), int(file.header.mapr), int(file.header.maps))
                 voxel = tuple(float(file.voxel_size[axis]) for axis in "xyz")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,11 +65,12 @@ def load_species(
         shape = spec.source.removeprefix(BUILTIN)
         if shape not in SHAPE_NAMES:
             raise InputError(f"species {spec.name}: no built-in shape '{shape}'; there are {', '.join(SHAPE_NAMES)}.")
-        species = dataclasses.replace(builtin_shape(shape, voxel_size_angstrom), name=spec.name)
+        species = replace(builtin_shape(shape, voxel_size_angstrom), name=spec.name)
     else:
-        species = _from_file(source_file(spec, recipe_dir, structures_dir, store), spec, voxel_size_angstrom)
+        file = source_file(spec, recipe_dir, structures_dir, store)
+        species = _from_file(file, _hinted(spec, store), voxel_size_angstrom)
     if spec.radius_angstrom is not None:
-        species = dataclasses.replace(species, radius_angstrom=spec.radius_angstrom)
+        species = replace(species, radius_angstrom=spec.radius_angstrom)
     return species
 
 
@@ -109,7 +110,8 @@ def load_all(
         folders = {"recipe_dir": recipe_dir, "structures_dir": structures_dir}
         if spec.source.startswith(BUILTIN):
             return load_species(spec, voxel_size_angstrom)
-        key = kept.key(spec, source_file(spec, recipe_dir, structures_dir, store), voxel_size_angstrom)
+        file = source_file(spec, recipe_dir, structures_dir, store)
+        key = kept.key(_hinted(spec, store), file, voxel_size_angstrom)
         return kept.get(key) or kept.put(key, load_species(spec, voxel_size_angstrom, store=store, **folders))
 
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -149,6 +151,14 @@ def is_map(path: Path) -> bool | None:
     if endings and endings[-1] in MAP_ENDINGS:
         return True
     return False if endings and endings[-1] in MODEL_ENDINGS else None
+
+
+def _hinted(spec: SpeciesSpec, store: StructureStore | None) -> SpeciesSpec:
+    """Return the recipe's part with the library's hints where the recipe itself says nothing."""
+    if not spec.source.startswith(LIBRARY):
+        return spec
+    hints = asdict((store or StructureStore.of_user()).card(spec.source.removeprefix(LIBRARY)).hints)
+    return spec.model_copy(update={key: hint for key, hint in hints.items() if key not in spec.model_fields_set})
 
 
 def _from_file(path: Path, spec: SpeciesSpec, voxel_size_angstrom: float) -> Species:

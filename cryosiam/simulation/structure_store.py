@@ -21,6 +21,16 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 
 
 @dataclass(frozen=True)
+class ReadingHints:
+    """How a file is to be read; see :class:`cryosiam.simulation.spec.SpeciesSpec`."""
+
+    assembly: str = "first"
+    map_voxel_size_angstrom: float | None = None
+    inverted: bool = False
+    bulk_density: float = 1.0
+
+
+@dataclass(frozen=True)
 class StructureCard:
     """What is known of a structure in the library.
 
@@ -34,6 +44,8 @@ class StructureCard:
         The file or address that it came from.
     mass_kda, radius_angstrom, symmetry, size_class
         See :class:`cryosiam.simulation.species.Species`.
+    hints
+        How the file is to be read.
     """
 
     name: str
@@ -43,6 +55,7 @@ class StructureCard:
     radius_angstrom: float
     symmetry: str
     size_class: str
+    hints: ReadingHints = ReadingHints()
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,9 @@ class StructureStore:
                 f"{self.folder} holds a structure '{name}' already; choose another --name, or give --overwrite."
             )
 
-    def add(self, file: Path, species: Species, origin: str, *, overwrite: bool = False) -> StructureCard:
+    def add(
+        self, file: Path, species: Species, origin: str, hints: ReadingHints, *, overwrite: bool = False
+    ) -> StructureCard:
         """Take a copy of a file.
 
         Parameters
@@ -99,6 +114,8 @@ class StructureStore:
             Its name, mass, radius and symmetry go into the card.
         origin
             Where the file comes from.
+        hints
+            How it was read.
         overwrite
             Replace a structure of that name.
 
@@ -120,6 +137,7 @@ class StructureStore:
             round(species.radius_angstrom, 2),
             species.symmetry,
             species.size_class,
+            hints,
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self.folder / kept) as temporary:
@@ -150,8 +168,9 @@ class StructureStore:
                 "add it with 'cryosiam structures add'."
             )
         try:
-            return StructureCard(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
+            held = json.loads(path.read_text(encoding="utf-8"))
+            return StructureCard(hints=ReadingHints(**held.pop("hints", {})), **held)
+        except (ValueError, TypeError, AttributeError):
             raise InputError(
                 f"{path} is no structure's card; add the structure again with 'cryosiam structures add --overwrite'."
             ) from None
