@@ -15,6 +15,7 @@ from cryosiam.cli.pick import COMMANDS
 from cryosiam.cli.reconstruct import EPILOG as RECONSTRUCT_EPILOG
 from cryosiam.cli.reconstruct import HELP as RECONSTRUCT_HELP
 from cryosiam.cli.reconstruct import reconstruct
+from cryosiam.cli.simulate import app as simulate
 from cryosiam.cli.structures import app as structures
 from cryosiam.cli.train import app as train
 from cryosiam.errors import CryoSiamError
@@ -85,6 +86,7 @@ for _name, (_function, _help, _epilog) in COMMANDS.items():
 app.command("reconstruct", help=RECONSTRUCT_HELP, epilog=RECONSTRUCT_EPILOG)(reconstruct)
 app.command("info")(info)
 app.command("adapters")(adapters)
+app.add_typer(simulate, name="simulate")
 app.add_typer(train, name="train")
 app.add_typer(structures, name="structures")
 

@@ -202,15 +202,15 @@ def claim_folder(project_folder: Path, content: dict[str, Any]) -> None:
         write_text_whole(path, json.dumps(content, indent=2) + "\n")
 
 
-def give_up_folder(project_folder: Path) -> None:
-    """Remove a project in which no run was completed; other files are left alone."""
+def give_up_folder(project_folder: Path, keep_folder: bool) -> None:
+    """Remove a project in which no run was completed; files of others, and a folder to be kept, stay."""
     runs = project_folder / OVERLAY / "ExperimentRuns"
     if any(not path.name.startswith(".") for path in runs.glob("*")):
         return
     for path in (project_folder / FACTS_FILE, project_folder / PROJECT_FILE):
         path.unlink(missing_ok=True)
-    # Folders that hold something else stay.
-    for path in (runs, runs.parent, project_folder):
+    # Folders that hold something else cannot be removed, and stay.
+    for path in (runs, runs.parent, *(() if keep_folder else (project_folder,))):
         with suppress(OSError):
             path.rmdir()
 

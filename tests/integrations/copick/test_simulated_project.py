@@ -465,14 +465,17 @@ def test_a_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
 def test_giving_up_leaves_what_is_not_ours(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     writer.claim_folder(folder, {"recipe": 1})
-    writer.give_up_folder(folder)
+    writer.give_up_folder(folder, keep_folder=True)
+    assert list(folder.iterdir()) == []
+    writer.claim_folder(folder, {"recipe": 1})
+    writer.give_up_folder(folder, keep_folder=False)
     assert not folder.exists()
     writer.claim_folder(folder, {"recipe": 1})
     (folder / "notes.txt").write_text("mine")
-    writer.give_up_folder(folder)
+    writer.give_up_folder(folder, keep_folder=False)
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     write_tomogram(folder, make_tomogram(), "run-1")
-    writer.give_up_folder(folder)
+    writer.give_up_folder(folder, keep_folder=False)
     assert (folder / "project.json").exists()
 
 
