@@ -16,9 +16,8 @@ _LOWEST_FREQUENCY: Final = 1e-4
 def critical_exposure(frequency_per_angstrom: ArrayLike, voltage_kv: float = 300.0) -> NDArray[np.float64]:
     """Return the exposure in electrons per Å² after which the signal's power has fallen to 1/e.
 
-    ``0.245 k^-1.665 + 2.81`` at 300 kV (their equation 3), 0.8 of it at 200 kV (their methods). Other voltages scale
-    with the square of the electron's speed, by which the energy left behind goes (inverse stopping power); that gives
-    0.80 at 200 kV.
+    ``0.245 k^-1.665 + 2.81`` at 300 kV, as they measured. Other voltages scale it by the square of the electron's
+    speed, since the energy that an electron leaves behind goes nearly with the inverse of that: 0.80 at 200 kV.
 
     Parameters
     ----------
@@ -61,9 +60,9 @@ def dose_weights(
 ) -> NDArray[np.float64]:
     """Return the weights that give a sum of exposures its best signal-to-noise ratio, at constant noise.
 
-    Each exposure is weighted by the signal left in it (their equation 5, the dose at the end of the exposure replaced
-    by the average over it), divided by the root mean square over the exposures: at every frequency the summed power of
-    white noise is what it is without weights (their equation 9).
+    Each exposure is weighted by the signal left in it, as their exposure filter does with the dose at the end of the
+    exposure where we take the average over it, and divided by the root mean square over the exposures: at every
+    frequency the summed power of white noise is what it is without weights, as they restore it.
 
     Parameters
     ----------
