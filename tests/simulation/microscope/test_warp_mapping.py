@@ -94,13 +94,21 @@ def test_all_mappings_are_explained():
     assert warp.errors_px(moved=False) > 5
 
 
-def test_defocus_rises_with_the_height_of_a_point_turned():
-    """By which the larger z of a turned specimen is the farther from focus; 1 Å of height is 1 Å of defocus."""
+def test_defocus_falls_with_the_height_of_a_point_as_in_our_frame():
+    """Angles as written belong to our rule with z mirrored; there 1 Å of height takes 1 Å off the underfocus.
+
+    Of the middle plane, whose height is ``-u tan(t)``, the right side at positive tilt is the more underfocused.
+    """
     warp = Warp()
-    height = warp.turned()[:, :, 2]
-    measured = warp.mappings[["defocusU", "defocusV"]].to_numpy(float).mean(axis=1).reshape(height.shape)
+    level = about_y(-warp.level_y) @ about_x(warp.level_x)
+    ours = warp.points @ level.T * [1, 1, -1]
+    turned = np.stack([ours @ about_y(tilt).T for tilt in warp.tilts])
+    in_images = warp.turned()[:, :, :2]
+    unturned = np.stack([xy @ about_z(axis)[:2, :2] for xy, axis in zip(in_images, warp.axes, strict=True)])
+    assert turned[:, :, :2] == pytest.approx(unturned, abs=1e-9)
+    measured = warp.mappings[["defocusU", "defocusV"]].to_numpy(float).mean(axis=1).reshape(turned.shape[:2])
     mean = warp.grid("GridCTF")[:, 0, 0] * 1e4
-    assert measured - mean[:, None] == pytest.approx(height, abs=2)
+    assert measured - mean[:, None] == pytest.approx(-turned[:, :, 2], abs=0.1)
 
 
 def test_the_projector_draws_points_where_the_rule_says():
