@@ -153,7 +153,7 @@ def describe(tomogram: SimulatedTomogram) -> str:
     size = " x ".join(map(str, specimen.semantic.shape))
     return (
         f"{size} voxels of {specimen.voxel_size_angstrom:g} Å, {len(specimen.picks)} particles of "
-        f"{len(set(specimen.picks.class_names))} species, {len(specimen.scaffold_kinds)} membranes and filaments"
+        f"{len(set(specimen.picks.class_names))} species, membranes and filaments: {len(specimen.scaffold_kinds)}"
     )
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ATTRIBUTE = "cryosiam"
 """Key of our own facts in a group's attributes."""
 
+COMPANION = "companion_of"
+"""Among those, type of the tomogram that this one goes with: a half of it, its truth. It is input only when named."""
+
 ISOTROPY_TOLERANCE = 1e-3
 
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from cryosiam.domain import ArrayVolume, Contrast, Hand
 from cryosiam.integrations.copick.folders import whole_folder
-from cryosiam.integrations.copick.ome import ATTRIBUTE
+from cryosiam.integrations.copick.ome import ATTRIBUTE, COMPANION
 from cryosiam.integrations.copick.simulated_objects import SAMPLE_OBJECT
 from cryosiam.integrations.copick.sink import SEMANTIC_NAME, TOMOGRAM_LEVELS
 from cryosiam.integrations.copick.zarr_writer import real_errors, write_volume
@@ -147,14 +147,15 @@ def _distance_voxels(instances: NDArray[np.int32]) -> NDArray[np.float32]:
 
 def _tomograms(tomogram: SimulatedTomogram) -> list[_Product]:
     """Return the reconstructions and the clean volume."""
-    seen = _acquisition(tomogram)
-    volumes = {MAIN_TYPE: tomogram.noisy}
+    seen, beside = _acquisition(tomogram), {COMPANION: MAIN_TYPE}
+    volumes, facts = {MAIN_TYPE: tomogram.noisy}, {MAIN_TYPE: seen}
     if tomogram.corrected is not None:
         volumes[f"{MAIN_TYPE}-ctfcorr"] = tomogram.corrected
     if tomogram.halves is not None:
         volumes[f"{MAIN_TYPE}-even"], volumes[f"{MAIN_TYPE}-odd"] = tomogram.halves
-    facts = dict.fromkeys(volumes, seen)
-    volumes["clean"], facts["clean"] = tomogram.clean, {"contrast": Contrast.DARK.value, "hand": Hand.AS_GIVEN.value}
+    facts |= {name: {**beside, **seen} for name in volumes if name != MAIN_TYPE}
+    volumes["clean"] = tomogram.clean
+    facts["clean"] = {**beside, "contrast": Contrast.DARK.value, "hand": Hand.AS_GIVEN.value}
     spacing = f"VoxelSpacing{tomogram.specimen.voxel_size_angstrom:.3f}"
     return [
         _Product(f"{spacing}/{name}.zarr", array, np.float32, TOMOGRAM_LEVELS, facts[name])

@@ -14,7 +14,7 @@ from cryosiam.domain import Picks, Tomogram
 from cryosiam.errors import InputError
 from cryosiam.integrations.copick.config import PickableObject
 from cryosiam.integrations.copick.library import logging_kept
-from cryosiam.integrations.copick.ome import ATTRIBUTE, open_group, read_acquisition, read_volume
+from cryosiam.integrations.copick.ome import ATTRIBUTE, COMPANION, open_group, read_acquisition, read_volume
 from cryosiam.integrations.copick.project import SPACING_TOLERANCE, CopickProject, TomogramEntry, choose_tomogram, fits
 from cryosiam.ports import Capabilities
 
@@ -168,7 +168,7 @@ class CopickSource:
         where = str(self.project.config.path)
         entries = self.project.tomograms(run)
         if len(entries) > 1 and not self._names_one_type():
-            inputs = [entry for entry in entries if not _is_product(entry)]
+            inputs = [entry for entry in entries if not _is_made_from_another(entry)]
             if any(fits(entry, self._wanted) for entry in inputs):
                 entries = inputs
         return choose_tomogram(entries, self._wanted, run, where)
@@ -178,13 +178,11 @@ class CopickSource:
         return bool(name) and not any(character in name for character in "*?[")
 
 
-def _is_product(entry: TomogramEntry) -> bool:
-    """Tell whether CryoSiam made this tomogram out of another one."""
-    if PRODUCT not in entry.tomogram_type:
-        return False
+def _is_made_from_another(entry: TomogramEntry) -> bool:
+    """Tell whether CryoSiam made this tomogram out of another one, or as companion of another one."""
     with logging_kept():
-        attributes = json.loads(entry.handle.zarr().get(".zattrs", b"{}"))
-    return ATTRIBUTE in attributes
+        facts = json.loads(entry.handle.zarr().get(".zattrs", b"{}")).get(ATTRIBUTE)
+    return facts is not None and (PRODUCT in entry.tomogram_type or COMPANION in facts)
 
 
 def _columns(picks: Any) -> dict[str, Any]:

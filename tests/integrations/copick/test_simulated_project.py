@@ -230,6 +230,12 @@ def test_our_source_knows_the_acquisition(project: Path) -> None:
     assert CopickSource(project / "project.json", "clean").tomogram("toy-0007").wedge is None
 
 
+def test_the_noisy_tomogram_is_what_is_meant_where_none_is_named(project: Path) -> None:
+    assert CopickSource(project / "project.json").tomogram("toy-0007").tomogram_type == "wbp"
+    assert CopickSource(project / "project.json", "wbp*").tomogram("toy-0007").tomogram_type == "wbp"
+    assert CopickSource(project / "project.json", "wbp-even").tomogram("toy-0007").tomogram_type == "wbp-even"
+
+
 def test_tables_and_recipe_tell_all(project: Path) -> None:
     folder = writer.run_folder(project, "toy-0007") / "Simulation"
     tomogram = make_tomogram()
