@@ -167,7 +167,7 @@ _SHAPES: Final[dict[str, tuple[Shape, float, str]]] = {
     "ring-stack": (_ring_stack, 120.0, "C6"),
     "cage": (_shell(62.0, 38.0, bumps=0.0), 75.0, "unknown"),
     "ellipsoid": (_ellipsoid, 110.0, "C1"),
-    "nucleosome": (_nucleosome, 80.0, "C1"),
+    "nucleosome": (_nucleosome, 80.0, "C2"),
     "channel": (_channel, 110.0, "C4"),
     "receptor": (_receptor, 130.0, "C1"),
 }

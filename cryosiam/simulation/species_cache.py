@@ -54,7 +54,7 @@ class SpeciesCache:
     def get(self, key: str) -> Species | None:
         """Return a species kept, or None if it is not there or damaged."""
         try:
-            with np.load(self.folder / f"{key}.npz", allow_pickle=False) as held:
+            with (self.folder / f"{key}.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as held:
                 about = json.loads(str(held["about"]))
                 density = np.asarray(held["density"], np.float32)
                 mask = np.unpackbits(held["mask"], count=density.size).astype(bool).reshape(density.shape)

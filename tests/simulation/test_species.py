@@ -1,18 +1,13 @@
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from cryosiam.errors import InputError
-from cryosiam.simulation import (
-    builtin_species,
-    species_from_density,
-    species_from_map,
-    species_from_structure,
-    training_species,
-)
+from cryosiam.simulation import builtin_species, species_from_density, training_species
+from cryosiam.simulation.shapes import MEMBRANE_CENTRES_ANGSTROM, SHAPE_NAMES, builtin_shape
+from cryosiam.simulation.species import particle_mask
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"real structures are not at {DATA}")
@@ -57,25 +52,7 @@ def test_a_shell_is_filled_though_it_has_pores():
     assert one.mask[half, half, half]
 
 
-def test_a_map_is_scaled_resampled_and_turned_right_way_up(tmp_path):
-    path = tmp_path / "ball.mrc"
-    with mrcfile.new(path) as file:
-        file.set_data((-7 * ball(12)).astype(np.float32))
-        file.voxel_size = 1.0
-    one = species_from_map(path, "ball", 10.0, map_voxel_size_angstrom=5.0, inverted=True, bulk_density=0.9)
-    assert one.radius_angstrom == pytest.approx(62, abs=10)
-    assert np.median(one.density[ndimage.binary_erosion(one.mask, iterations=2)]) == pytest.approx(0.9, abs=0.05)
-
-
-def test_files_that_are_no_maps_or_structures_are_refused_in_one_sentence(tmp_path):
-    bad = tmp_path / "bad.mrc"
-    bad.write_bytes(b"not a map")
-    with pytest.raises(InputError, match=r"bad\.mrc cannot be read as an MRC map"):
-        species_from_map(bad, "bad", 10.0)
-    empty = tmp_path / "empty.pdb"
-    empty.write_text("END\n")
-    with pytest.raises(InputError, match=r"empty\.pdb holds no atom"):
-        species_from_structure(empty, "empty", 10.0)
+def test_a_missing_training_file_is_said(tmp_path):
     with pytest.raises(InputError, match="is missing"):
         training_species(tmp_path)
 
@@ -87,19 +64,52 @@ def test_names_with_underscores_and_empty_densities_are_refused():
         species_from_density("void", np.zeros((9, 9, 9)), 10.0)
 
 
-@needs_data
-@pytest.mark.parametrize(
-    ("file", "kda"),
-    [
-        ("6z6u.pdb.gz", 480),  # 24-mer
-        ("1bxn.pdb.gz", 530),  # the file holds half of the complex
-        ("3h84.pdb.gz", 155),  # likewise
-        ("1kx5.pdb.gz", 108 + 98 * 0.74 * 1.43),  # DNA: less volume, more contrast
-    ],
-)
-def test_a_structure_has_the_contrast_of_its_mass(file, kda):
-    one = species_from_structure(DATA / "structures" / file, "one", 10.0)
-    assert mass_kda(one) == pytest.approx(kda, rel=0.12)
+@pytest.mark.parametrize("voxel_size", [6.8, 10.0])
+def test_membrane_shapes_span_the_bilayer_where_they_say(voxel_size):
+    for name, centre in MEMBRANE_CENTRES_ANGSTROM.items():
+        species = builtin_shape(name, voxel_size)
+        half = species.mask.shape[0] // 2
+        areas = species.mask.sum((1, 2)) * voxel_size**2
+        heights = (np.arange(len(areas)) - half) * voxel_size
+        inside = areas[np.abs(heights - centre) < 15]
+        assert inside.min() > 900
+        # The stretch within the bilayer is the same all the way through.
+        assert inside.max() < 1.35 * inside.min()
+
+
+def test_the_nucleosome_is_a_disc_with_denser_dna_around_it_and_a_dyad():
+    species = builtin_shape("nucleosome", 5.0)
+    half = species.mask.shape[0] // 2
+    extent = [np.ptp(np.flatnonzero(species.mask.any(axes))) * 5.0 for axes in ((1, 2), (0, 2), (0, 1))]
+    assert extent[0] == pytest.approx(52, abs=8)
+    assert extent[1] == pytest.approx(108, abs=8)
+    _, y, x = np.indices(species.mask.shape) - half
+    radius = np.hypot(x, y) * 5.0
+    assert species.density[(radius > 41) & (radius < 47) & species.mask].max() > 1.15
+    assert species.density[(radius < 25) & species.mask].max() < 1.05
+    assert 180 < species.mass_kda < 280
+    about_z, about_x, about_y = (np.flip(species.density, axes) for axes in ((1, 2), (0, 1), (0, 2)))
+    likeness = [np.corrcoef(turned.ravel(), species.density.ravel())[0, 1] for turned in (about_z, about_y, about_x)]
+    assert max(likeness[:2]) < 0.97
+    assert likeness[2] > 0.99
+    assert species.symmetry == "C2"
+
+
+def test_demo_shapes_stay_those_seven():
+    assert {s.name for s in builtin_species(10.0)} == {
+        "capsid", "two-lobe", "barrel", "three-lobe", "ring-stack", "cage", "ellipsoid",
+    }  # fmt: skip
+    assert {"nucleosome", "channel", "receptor"} < set(SHAPE_NAMES)
+
+
+def test_a_mask_does_not_depend_on_the_voxel_size():
+    rng = np.random.default_rng(0)
+    for voxel_size in (1.5, 3.0, 6.0):
+        n = int(120 / voxel_size)
+        z, y, x = (np.indices((n, n, n)) - n // 2) * voxel_size
+        grain = ndimage.gaussian_filter(rng.normal(0, 1, (n, n, n)), 1.0 / voxel_size)
+        body = (np.sqrt(x**2 + y**2 + z**2) < 30) * (1 + 0.8 * grain / grain.std())
+        assert particle_mask(body, voxel_size).sum() * voxel_size**3 == pytest.approx(1.13e5, rel=0.35)
 
 
 @needs_data
