@@ -177,14 +177,16 @@ def _beside_hole(
     radius = _HOLE_RADIUS_ANGSTROM / voxel_size_angstrom
     y = np.arange(ny)[:, None] - ny / 2 + (radius + offset) * np.sin(azimuth)
     x = np.arange(nx)[None, :] - nx / 2 + (radius + offset) * np.cos(azimuth)
-    return np.clip(np.hypot(y, x) - radius + 0.5, 0, 1).astype(np.float32)
+    cover: NDArray[np.float32] = np.clip(np.hypot(y, x) - radius + 0.5, 0, 1).astype(np.float32)
+    return cover
 
 
 def _kernel(sigma_voxels: float) -> NDArray[np.float32]:
     """Return a normalised Gaussian of odd length."""
     reach = max(1, int(np.ceil(3 * sigma_voxels)))
     values = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_voxels) ** 2)
-    return (values / values.sum()).astype(np.float32)
+    kernel: NDArray[np.float32] = (values / values.sum()).astype(np.float32)
+    return kernel
 
 
 def _smooth(field: NDArray[np.float32], kernel: NDArray[np.float32]) -> None:

@@ -42,7 +42,7 @@ def grow_chain(
     canvas
         What is there; not changed.
     start, tangent
-        ``(3,)`` first point (x, y, z) in Å, and unit direction.
+        ``(3,)`` first point (x, y, z) in Å, and direction.
     length_angstrom
         Contour length.
     rng
@@ -50,7 +50,7 @@ def grow_chain(
     earlier
         ``(m, 3)`` points of the same molecule, kept clear of.
     own_id, exempt_angstrom
-        Over this first length the chain may lie in that particle, which it comes out of.
+        Over this first length the chain may lie in that particle, which it comes out of, and near ``earlier``.
     confined
         The chain turns away from the volume's x and y faces too.
 
@@ -69,7 +69,7 @@ def grow_chain(
         canvas.instances,
         canvas.voxel_size_angstrom,
         np.asarray(start, np.float64),
-        np.asarray(tangent, np.float64),
+        tangent / np.linalg.norm(tangent),
         kicks,
         previous,
         own_id,

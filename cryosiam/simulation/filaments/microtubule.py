@@ -30,18 +30,32 @@ LEAST_BEND_RADIUS_ANGSTROM: Final = 5e4
 
 WALL_HALF_THICKNESS_ANGSTROM: Final = 22.0
 
-# Centres of eight clusters of the C-alpha atoms of beta tubulin (PDB 1TUB, Nogales et al. 1998); z from alpha to beta
+_SIGMA_ANGSTROM: Final = 5.5
+
+# Centres of twenty clusters of the C-alpha atoms of beta tubulin (PDB 1TUB, Nogales et al. 1998); z from alpha to beta
 # (the plus end), x outwards (towards helices H11 and H12), from the centre of mass.
 MONOMER: Final = body(
     (
-        (0.3, -12.1, -4.6, 0.13, 5.9),
-        (6.8, -11.3, 16.3, 0.10, 5.0),
-        (14.7, 0.7, 11.2, 0.15, 5.9),
-        (-6.7, 9.8, -15.4, 0.14, 5.7),
-        (12.7, 8.7, -8.8, 0.14, 5.9),
-        (-5.8, 13.7, 1.7, 0.13, 5.9),
-        (-18.0, -8.1, -5.6, 0.11, 5.2),
-        (-9.6, -8.5, 10.1, 0.11, 5.3),
+        (-3.4, 14.2, -17.5, 0.061, _SIGMA_ANGSTROM),
+        (-7.8, 1.6, -14.7, 0.063, _SIGMA_ANGSTROM),
+        (13.7, 12.5, -12.3, 0.068, _SIGMA_ANGSTROM),
+        (8.9, -1.2, -8.2, 0.049, _SIGMA_ANGSTROM),
+        (-8.3, -14.4, -8.1, 0.047, _SIGMA_ANGSTROM),
+        (-20.0, -3.9, -8.1, 0.044, _SIGMA_ANGSTROM),
+        (-14.1, 18.4, -6.6, 0.040, _SIGMA_ANGSTROM),
+        (1.2, 12.1, -6.0, 0.049, _SIGMA_ANGSTROM),
+        (4.4, -12.0, -3.5, 0.044, _SIGMA_ANGSTROM),
+        (-19.4, -13.4, -0.0, 0.044, _SIGMA_ANGSTROM),
+        (19.6, 4.6, 1.0, 0.042, _SIGMA_ANGSTROM),
+        (-8.0, 0.6, 3.2, 0.049, _SIGMA_ANGSTROM),
+        (-5.6, -16.2, 5.0, 0.047, _SIGMA_ANGSTROM),
+        (8.5, -7.0, 5.9, 0.049, _SIGMA_ANGSTROM),
+        (-7.9, 15.0, 6.8, 0.044, _SIGMA_ANGSTROM),
+        (4.8, 9.1, 7.4, 0.047, _SIGMA_ANGSTROM),
+        (-15.3, -6.3, 13.2, 0.030, _SIGMA_ANGSTROM),
+        (15.8, 2.2, 14.9, 0.059, _SIGMA_ANGSTROM),
+        (0.9, -11.7, 15.6, 0.073, _SIGMA_ANGSTROM),
+        (16.1, -8.2, 18.5, 0.049, _SIGMA_ANGSTROM),
     ),
     integral_a3=50_000 * 1.23,
 )

@@ -10,7 +10,7 @@ import numpy as np
 from cryosiam.geometry import indices_from_positions, volume_centre_index
 from cryosiam.simulation.filaments.chains import grow_chain
 from cryosiam.simulation.filaments.dna import RISE_ANGSTROM, TUBE_RADIUS_ANGSTROM
-from cryosiam.simulation.filaments.tubes import BLOCKED, GAP_VOXELS, ball_state
+from cryosiam.simulation.filaments.tubes import FREE, GAP_VOXELS, ball_state
 from cryosiam.simulation.placement import Placement
 from cryosiam.simulation.stamping import fits, posed, stamp
 
@@ -31,8 +31,12 @@ LEAST_LINKER_ANGSTROM: Final = 70.0
 _RIM_ANGSTROM: Final = 55.0
 _APPROACH_ANGSTROM: Final = 60.0
 _AHEAD_ANGSTROM: Final = 40.0
-_SPINS: Final = 10
+_HALF_HEIGHT_ANGSTROM: Final = 27.0
+_LINKER_TRIES: Final = 6
+_LEAST_POINTS: Final = 3
+_SPINS: Final = 12
 _EXTENSIONS: Final = 12
+_EXTENSION_ANGSTROM: Final = 13.0
 
 
 @dataclass
@@ -46,12 +50,24 @@ class BeadedChain:
     wrapped
         The same of each stretch on a nucleosome; it follows the linker of the same number.
     placed
-        The nucleosomes.
+        The nucleosomes, in the order of their ids.
+    earlier
+        Points of the same molecule before its first linker, while it is grown.
     """
 
     linkers: list[NDArray[np.float64]] = field(default_factory=list)
     wrapped: list[NDArray[np.float64]] = field(default_factory=list)
     placed: Placement = field(default_factory=Placement.empty)
+    earlier: NDArray[np.float64] | None = None
+
+    def grown_backwards(self, other: BeadedChain) -> BeadedChain:
+        """Return the molecule that this one and one grown from its first point the other way make."""
+        middle = np.concatenate([other.linkers[0][::-1], self.linkers[0][1:]])
+        return BeadedChain(
+            [*[part[::-1] for part in other.linkers[:0:-1]], middle, *self.linkers[1:]],
+            [*[part[::-1] for part in other.wrapped[::-1]], *self.wrapped],
+            Placement.joined([self.placed, other.placed]),
+        )
 
     def path(self) -> NDArray[np.float64]:
         """Return the whole molecule's axis, ``(n, 3)``."""
@@ -89,6 +105,8 @@ def grow_beaded(
     linker_lengths_angstrom: NDArray[np.float64],
     first_id: int,
     rng: np.random.Generator,
+    *,
+    earlier: NDArray[np.float64] | None = None,
 ) -> BeadedChain:
     """Grow DNA with a nucleosome after each linker but the last; the nucleosomes are drawn, the DNA is not.
 
@@ -99,72 +117,102 @@ def grow_beaded(
     species
         The nucleosome, a disc.
     start, tangent
-        ``(3,)`` first point (x, y, z) in Å, and unit direction.
+        ``(3,)`` first point (x, y, z) in Å, and direction.
     linker_lengths_angstrom
         ``(n + 1,)`` for n nucleosomes; a linker grows longer where a nucleosome finds no room.
     first_id
         Instance id of the first nucleosome.
     rng
         Source of randomness.
+    earlier
+        ``(m, 3)`` points of the same molecule, from ``start`` on the other way.
 
     Returns
     -------
     BeadedChain
         With fewer nucleosomes where the chain gets stuck.
     """
-    chain = BeadedChain()
+    chain = BeadedChain(earlier=earlier)
     upright = disc_rotation(species)
     own_id = 0
-    for number, length in enumerate(linker_lengths_angstrom):
-        earlier = chain.path() if chain.linkers else None
-        linker = grow_chain(
-            canvas,
-            start,
-            tangent,
-            float(length),
-            rng,
-            earlier=earlier,
-            own_id=own_id,
-            exempt_angstrom=_way_through_angstrom(canvas) if own_id else 0.0,
-            confined=True,
-        )
-        chain.linkers.append(linker)
-        if number == len(linker_lengths_angstrom) - 1 or len(linker) < 3:
-            break
-        found = _seat(canvas, species, upright, chain, rng)
-        if found is None:
-            break
-        cubes, index, rotation, wrapped = found
+    for length in linker_lengths_angstrom[:-1]:
+        for _ in range(_LINKER_TRIES):
+            linker = _linker(canvas, chain, start, tangent, float(length), own_id, rng)
+            found = _seat(canvas, species, upright, chain, linker, rng)
+            if found is not None:
+                break
+        else:
+            chain.linkers.append(linker)
+            return chain
+        cubes, index, rotation, linker, wrapped = found
         own_id = first_id + len(chain.placed)
         visible = stamp(canvas, cubes, own_id)
         one = Placement(index[None], rotation[None], (species.name,), np.array([visible]))
         chain.placed = Placement.joined([chain.placed, one])
+        chain.linkers.append(linker)
         chain.wrapped.append(wrapped)
         start, tangent = wrapped[-1], _direction(wrapped[-2], wrapped[-1])
+    chain.linkers.append(_linker(canvas, chain, start, tangent, float(linker_lengths_angstrom[-1]), own_id, rng))
     return chain
 
 
+def _linker(
+    canvas: Canvas,
+    chain: BeadedChain,
+    start: NDArray[np.float64],
+    tangent: NDArray[np.float64],
+    length_angstrom: float,
+    own_id: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Grow free DNA from the end of a chain, out of its last nucleosome ``own_id`` (0: none)."""
+    known = [part for part in (chain.earlier, chain.path() if chain.linkers else None) if part is not None]
+    return grow_chain(
+        canvas,
+        start,
+        tangent,
+        length_angstrom,
+        rng,
+        earlier=np.concatenate(known) if known else None,
+        own_id=own_id,
+        exempt_angstrom=_way_through_angstrom(canvas),
+        confined=True,
+    )
+
+
 def _seat(
-    canvas: Canvas, species: Species, upright: NDArray[np.float64], chain: BeadedChain, rng: np.random.Generator
-) -> tuple[Cubes, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
-    """Find room for a nucleosome at the end of the last linker, or a little further on; lengthens that linker."""
+    canvas: Canvas,
+    species: Species,
+    upright: NDArray[np.float64],
+    chain: BeadedChain,
+    linker: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> tuple[Cubes, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+    """Find room for a nucleosome at the end of a linker, or a little further on.
+
+    Returns the particle's cubes, centre (fractional indices), rotation, the linker, and the DNA about it.
+    """
     voxel = canvas.voxel_size_angstrom
     own_path = superhelix()
+    known = [] if chain.earlier is None else [chain.earlier]
     for _ in range(_EXTENSIONS):
-        linker = chain.linkers[-1]
+        if len(linker) < _LEAST_POINTS:
+            return None
         heading = _direction(linker[-2], linker[-1])
         for spin in rng.uniform(0, 2 * np.pi, _SPINS):
             turn = _onto(own_path, heading, spin)
             wrapped = (own_path - own_path[0]) @ turn.T + linker[-1]
             index = indices_from_positions(wrapped[0] - turn @ own_path[0], voxel)[0]
+            if not (_is_free(canvas, index, _HALF_HEIGHT_ANGSTROM) and _way_out(canvas, wrapped)):
+                continue
             rotation = turn @ upright
             cubes = posed(species, index, rotation)
-            if _room(canvas, cubes, chain) and _way_out(canvas, wrapped):
-                return cubes, index, rotation, wrapped
-        longer = grow_chain(canvas, linker[-1], heading, 4 * RISE_ANGSTROM, rng, confined=True)
-        if len(longer) < 2:
+            if _room(canvas, cubes, [*known, *chain.linkers, linker]):
+                return cubes, index, rotation, linker, wrapped
+        longer = grow_chain(canvas, linker[-1], heading, _EXTENSION_ANGSTROM, rng, confined=True)
+        if len(longer) < _LEAST_POINTS:
             return None
-        chain.linkers[-1] = np.concatenate([linker, longer[1:]])
+        linker = np.concatenate([linker, longer[1:]])
     return None
 
 
@@ -187,18 +235,19 @@ def _onto(path: NDArray[np.float64], heading: NDArray[np.float64], spin: float) 
         aside = np.cross(direction, across)
         normal = np.cos(angle) * across + np.sin(angle) * aside
         bases.append(np.stack([direction, normal, np.cross(direction, normal)], axis=1))
-    return bases[1] @ bases[0].T
+    rotation: NDArray[np.float64] = bases[1] @ bases[0].T
+    return rotation
 
 
-def _room(canvas: Canvas, cubes: Cubes, chain: BeadedChain) -> bool:
+def _room(canvas: Canvas, cubes: Cubes, linkers: list[NDArray[np.float64]]) -> bool:
     """Tell whether a nucleosome lies in free space, whole, and clear of the DNA that leads to it."""
     _, mask, corner = cubes
     own = np.argwhere(mask)
     low, high = corner + own.min(0), corner + own.max(0)
     if (low < 0).any() or (high >= canvas.shape).any() or not fits(canvas, cubes):
         return False
-    exempt = int(_APPROACH_ANGSTROM / RISE_ANGSTROM)
-    before = np.concatenate([*chain.linkers[:-1], chain.linkers[-1][:-exempt]])
+    approach = int(_APPROACH_ANGSTROM / RISE_ANGSTROM)
+    before = np.concatenate([*linkers[:-1], linkers[-1][:-approach]])
     voxels = np.rint(indices_from_positions(before, canvas.voxel_size_angstrom)).astype(np.int64) - corner
     near = voxels[((voxels >= 0) & (voxels < mask.shape)).all(1)]
     return not bool(mask[near[:, 0], near[:, 1], near[:, 2]].any())
@@ -206,11 +255,12 @@ def _room(canvas: Canvas, cubes: Cubes, chain: BeadedChain) -> bool:
 
 def _way_out(canvas: Canvas, wrapped: NDArray[np.float64]) -> bool:
     """Tell whether DNA can go straight on from the end of a nucleosome."""
-    voxel = canvas.voxel_size_angstrom
     heading = _direction(wrapped[-2], wrapped[-1])
-    radius = TUBE_RADIUS_ANGSTROM / voxel + GAP_VOXELS
-    for distance in np.linspace(0.0, _way_through_angstrom(canvas) + _AHEAD_ANGSTROM, 6):
-        centre = indices_from_positions(wrapped[-1] + distance * heading, voxel)[0]
-        if ball_state(canvas.semantic, canvas.sample, canvas.instances, centre, radius, 0) == BLOCKED:
-            return False
-    return True
+    distances = np.linspace(0.0, _way_through_angstrom(canvas) + _AHEAD_ANGSTROM, 6)
+    indices = indices_from_positions(wrapped[-1] + distances[:, None] * heading, canvas.voxel_size_angstrom)
+    return all(_is_free(canvas, index, TUBE_RADIUS_ANGSTROM) for index in indices)
+
+
+def _is_free(canvas: Canvas, index_zyx: NDArray[np.float64], radius_angstrom: float) -> bool:
+    radius = radius_angstrom / canvas.voxel_size_angstrom + GAP_VOXELS
+    return bool(ball_state(canvas.semantic, canvas.sample, canvas.instances, index_zyx, radius, 0) == FREE)

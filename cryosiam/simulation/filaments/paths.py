@@ -45,7 +45,8 @@ def worm_like_chain(
     if curvature_per_angstrom is not None:
         kicks += curvature_per_angstrom * step_angstrom
     tangent = direction_xyz / np.linalg.norm(direction_xyz)
-    return _grow(np.asarray(start_xyz, np.float64), tangent, kicks, step_angstrom)
+    points: NDArray[np.float64] = _grow(np.asarray(start_xyz, np.float64), tangent, kicks, step_angstrom)
+    return points
 
 
 @njit(cache=True, nogil=True)
@@ -56,7 +57,8 @@ def turned(tangent: NDArray[np.float64], kick: NDArray[np.float64]) -> NDArray[n
     if angle == 0:
         return tangent.copy()
     result = np.cos(angle) * tangent + np.sin(angle) / angle * across
-    return result / np.sqrt((result * result).sum())
+    unit: NDArray[np.float64] = result / np.sqrt((result * result).sum())
+    return unit
 
 
 @njit(cache=True, nogil=True)

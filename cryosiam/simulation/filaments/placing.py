@@ -183,7 +183,13 @@ def _beaded_chain(
         begin = _free_start(canvas, slab, rng)
         if begin is None:
             return None
-        chain = grow_beaded(canvas, nucleosome, *begin, linkers, first_id, rng)
+        start, direction = begin
+        chain = grow_beaded(canvas, nucleosome, start, direction, linkers, first_id, rng)
+        missing = count - len(chain.placed)
+        if missing and len(chain.placed):
+            rest, next_id, path = linkers[: missing + 1], first_id + len(chain.placed), chain.path()
+            other = grow_beaded(canvas, nucleosome, start, path[0] - path[1], rest, next_id, rng, earlier=path)
+            chain = chain.grown_backwards(other)
         if len(chain.placed):
             return chain
     return None

@@ -118,6 +118,6 @@ def _visible_length(path: NDArray[np.float64], slab: Slab) -> float:
     if len(path) < 2:
         return 0.0
     _, ny, nx = slab.shape
-    edges = np.array([nx - 1, ny - 1]) * slab.voxel_size_angstrom
-    inside = ((path[:, :2] >= 0) & (path[:, :2] <= edges)).all(1)
-    return float(np.diff(arc_lengths(path))[inside[1:]].sum())
+    x, y = path[1:, 0] / slab.voxel_size_angstrom, path[1:, 1] / slab.voxel_size_angstrom
+    inside = (x >= 0) & (x <= nx - 1) & (y >= 0) & (y <= ny - 1)
+    return float((np.diff(arc_lengths(path)) * inside).sum())
