@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from cryosiam.simulation.fast.planes import TiltPlanes
 from cryosiam.simulation.fast.transfer import SeriesTransfer, TiltState
+from cryosiam.simulation.microscope.reconstruction import Reconstructions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,26 +20,9 @@ if TYPE_CHECKING:
 _BLOCK: Final = 16
 """Frequencies along x that are worked on at once. Noise is drawn block by block, so it is part of the result."""
 
+_LEAST_INTENSITY: Final = 0.1
+
 Correction = Literal["none", "phase-flip", "wiener"]
-
-
-@dataclass(frozen=True)
-class FastVolumes:
-    """Reconstructions ``(z, y, x)`` float32, protein dark, each of zero mean and unit variance.
-
-    Parameters
-    ----------
-    noisy
-        The main volume.
-    corrected
-        CTF-corrected by a Wiener filter, where the recipe asks for it.
-    halves
-        Two volumes with independent noise, where the recipe asks for them; ``noisy`` is their mean.
-    """
-
-    noisy: NDArray[np.float32]
-    corrected: NDArray[np.float32] | None = None
-    halves: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
 
 class FastMicroscope:
@@ -69,8 +52,8 @@ class FastMicroscope:
 
     def image(
         self, density: NDArray[np.float32], rng: np.random.Generator, state: TiltState | None = None
-    ) -> FastVolumes:
-        """Return the reconstructions that the recipe asks for.
+    ) -> Reconstructions:
+        """Return the reconstructions that the recipe asks for, scaled as those of the exact path.
 
         Parameters
         ----------
@@ -83,21 +66,58 @@ class FastMicroscope:
         """
         wanted = self.spec.microscope.reconstruction
         transfer = self.transfer(state or TiltState.drawn(self.spec, rng))
-        projected = self.planes.project(density)
-        images = [torch.empty_like(projected) for _ in range(2 if wanted.halves else 1)]
+        whole = self.planes.project(density)
+        background = self._background(whole, transfer)
+        even = torch.empty_like(whole) if wanted.halves else None
         for block in self._blocks():
-            signal = transfer.signal(block) * projected[block]
-            level = transfer.noise(block) * len(images) ** 0.5
-            for one in images:
-                one[block] = signal + self._white_noise(block, rng) * level
-        del projected
-        halves = None
-        if wanted.halves:
-            halves = self._volume(images[0], transfer), self._volume(images[1], transfer)
-            images[0].add_(images[1]).mul_(0.5)
-            del images[1]
-        corrected = self._volume(images[0], transfer, "wiener") if wanted.corrected_volume else None
-        return FastVolumes(self._volume(images[0], transfer), corrected, halves)
+            signal = whole[block] * transfer.signal(block) / background
+            level = transfer.noise(block) / background.sqrt()
+            if even is None:
+                whole[block] = signal + self._white_noise(block, rng) * level
+            else:
+                # Each half has half of the electrons, and together they have all.
+                first, second = (self._white_noise(block, rng) * level * 2**0.5 for _ in range(2))
+                even[block] = signal + first
+                whole[block] = signal + (first + second) / 2
+        noisy = self._reconstructed(whole, transfer, None)
+        mean, deviation = _mean_and_deviation(noisy)
+        _standardise(noisy, mean, deviation)
+        corrected = halves = None
+        if wanted.corrected_volume:
+            corrected = self._reconstructed(whole, transfer, "wiener")
+            _standardise(corrected, *_mean_and_deviation(corrected))
+        del whole
+        if even is not None:
+            half = self._reconstructed(even, transfer, None)
+            _standardise(half, mean, deviation)
+            other = noisy * np.float32(2)
+            other -= half
+            halves = half, other
+        return Reconstructions(noisy, corrected, halves)
+
+    def tomogram(
+        self, density: NDArray[np.float32], rng: np.random.Generator, state: TiltState, planes: range
+    ) -> NDArray[np.float32]:
+        """Return z planes of the main volume, signal and noise, in units of image contrast.
+
+        Parameters
+        ----------
+        density
+            ``(z, y, x)`` in units of bulk protein.
+        rng
+            Source of the noise.
+        state
+            What differs from tilt to tilt.
+        planes
+            z planes to compute.
+        """
+        transfer = self.transfer(state)
+        images = self.planes.project(density)
+        background = self._background(images, transfer)
+        for block in self._blocks():
+            images[block] *= transfer.signal(block) / background
+            images[block] += self._white_noise(block, rng) * (transfer.noise(block) / background.sqrt())
+        return self._reconstructed(images, transfer, None, planes)
 
     def signal(
         self, density: NDArray[np.float32], state: TiltState, correction: Correction | None = None
@@ -115,8 +135,9 @@ class FastMicroscope:
         """
         transfer = self.transfer(state)
         images = self.planes.project(density)
+        background = self._background(images, transfer)
         for block in self._blocks():
-            images[block] *= transfer.signal(block)
+            images[block] *= transfer.signal(block) / background
         return self._reconstructed(images, transfer, correction)
 
     def noise(
@@ -133,17 +154,14 @@ class FastMicroscope:
         """Return the factors of one tilt series."""
         return SeriesTransfer(self.spec, self.planes, state)
 
-    def _volume(
-        self, images: Tensor, transfer: SeriesTransfer, correction: Correction | None = None
-    ) -> NDArray[np.float32]:
-        volume = self._reconstructed(images, transfer, correction)
-        # In float64: the sum of 10^8 float32 numbers loses digits.
-        volume -= np.float32(volume.mean(dtype=np.float64))
-        volume /= np.float32(np.sqrt(np.mean(np.square(volume), dtype=np.float64)))
-        return volume
+    def _background(self, projected: Tensor, transfer: SeriesTransfer) -> Tensor:
+        """Return the mean intensity of each tilt image, 1 for an empty one, ``(tilt, 1)``: images are divided by it."""
+        pixels = self.planes.length * self.planes.shape[1]
+        contrast = projected[0, :, 0] * transfer.signal(slice(0, 1))[0, :, 0] / pixels
+        return (1 + contrast.real).clamp(min=_LEAST_INTENSITY)[:, None]
 
     def _reconstructed(
-        self, images: Tensor, transfer: SeriesTransfer, correction: Correction | None
+        self, images: Tensor, transfer: SeriesTransfer, correction: Correction | None, planes: range | None = None
     ) -> NDArray[np.float32]:
         kind = correction or self.spec.microscope.reconstruction.ctf_correction
         weighted = torch.empty_like(images)
@@ -154,7 +172,7 @@ class FastMicroscope:
             elif kind == "wiener":
                 factor *= transfer.wiener(block)
             weighted[block] = images[block] * factor
-        return self.planes.back_project(weighted)
+        return self.planes.back_project(weighted, planes)
 
     def _blocks(self) -> list[slice]:
         return [slice(start, start + _BLOCK) for start in range(0, self.planes.spectra_shape[0], _BLOCK)]
@@ -169,3 +187,17 @@ class FastMicroscope:
         power[(columns == 0) | (columns == 0.5)] *= 2
         drawn *= np.sqrt(power).astype(np.float32)[:, None, None, None]
         return torch.view_as_complex(torch.from_numpy(drawn).to(self.planes.device))
+
+
+def _mean_and_deviation(volume: NDArray[np.float32]) -> tuple[float, float]:
+    # Plane by plane in float64: the sum of 10^8 float32 numbers loses digits.
+    mean = float(np.mean([plane.mean(dtype=np.float64) for plane in volume]))
+    squares = [np.mean((plane - np.float32(mean)) ** 2, dtype=np.float64) for plane in volume]
+    return mean, float(np.sqrt(np.mean(squares)))
+
+
+def _standardise(volume: NDArray[np.float32], mean: float, deviation: float) -> None:
+    """Shift and scale in place; an empty volume stays empty."""
+    volume -= np.float32(mean)
+    if deviation > 0:
+        volume /= np.float32(deviation)

@@ -103,5 +103,7 @@ class TiltPlanes:
             turns, sign = self._slopes[:, None, :] * heights[:, None], 2 * np.pi
         else:
             turns, sign = self._slopes[:, :, None] * heights, -2 * np.pi
-        angle = torch.from_numpy(np.mod(turns, 1.0).astype(np.float32)).to(self.device).mul_(sign)
-        return torch.polar(torch.ones((), device=self.device).expand_as(angle), angle)
+        whole = torch.from_numpy(turns)
+        # In float64 up to here: many turns would leave float32 no digits for the rest.
+        angle = whole.sub_(whole.round()).to(self.device, torch.float32).mul_(sign)
+        return torch.complex(torch.cos(angle), torch.sin(angle))

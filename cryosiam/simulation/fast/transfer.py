@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from cryosiam.simulation.spec import SimulationSpec
 
 _RADIAL_SAMPLES: Final = 1024
+_FLATTEST_BEAM: Final = 0.05
+
+_SNR_AT_ZERO: Final = 1000.0
+_SNR_FALL_ANGSTROM: Final = 150.0
+"""Signal-to-noise ratio of the Wiener filter, as in :mod:`cryosiam.simulation.microscope.reconstruction`."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class SeriesTransfer:
         self._top = float(np.sqrt(0.5)) / self._voxel
         self._frequencies = np.linspace(0, self._top, _RADIAL_SAMPLES)
         scope = spec.microscope
+        self._indexed, self._index = slice(0), torch.empty(0, dtype=torch.int32)
         detector = scope.detector
         cycles = cycles_per_physical_pixel(self._frequencies, detector.pixel_size_angstrom or self._voxel)
         blur = np.exp(-2 * (np.pi * fixed(scope.alignment.blur_voxels) * self._voxel * self._frequencies) ** 2)
@@ -128,8 +134,11 @@ class SeriesTransfer:
             left = signal_left(
                 self._frequencies, state.prior_dose[:, None], state.dose_per_tilt, scope.optics.voltage_kv
             )
-        b_factor = fixed(scope.optics.envelope_b_factor)
-        passed = left * mtf(detector.kind, cycles) * np.exp(-0.25 * b_factor * self._frequencies**2) * blur
+        envelope = np.exp(-0.25 * fixed(scope.optics.envelope_b_factor) * self._frequencies**2)
+        passed = left * mtf(detector.kind, cycles) * envelope * blur
+        # Equal for all tilts, but looked up by tilt like the others.
+        self._envelope_table = self._tensor(envelope * np.ones_like(left))
+        self._inverse_snr_table = self._tensor(np.exp(self._frequencies * _SNR_FALL_ANGSTROM) / _SNR_AT_ZERO + 0 * left)
         self._signal_table = self._tensor(-self._contrast() * passed)
         noise = noise_transfer(detector.kind, cycles) * blur if detector.counting_noise else 0 * blur
         self._noise_table = self._tensor(self._counting_noise()[:, None] * noise)
@@ -184,9 +193,9 @@ class SeriesTransfer:
         return torch.where(self._nominal(block) < 0, -1.0, 1.0)
 
     def wiener(self, block: slice) -> Tensor:
-        """Return the Wiener filter of the CTF at the nominal defocus, ``(kx, tilt, ky)``."""
-        transfer = self._nominal(block)
-        return transfer / (transfer**2 + 0.1)
+        """Return the Wiener filter of the CTF at the nominal defocus, ``(kx, tilt, ky)``, as on the exact path."""
+        transfer = self._nominal(block) * self._radial(self._envelope_table, block)
+        return transfer / (transfer**2 + self._radial(self._inverse_snr_table, block))
 
     def _nominal(self, block: slice) -> Tensor:
         nominal = fixed(self._spec.microscope.optics.defocus_um)
@@ -220,7 +229,11 @@ class SeriesTransfer:
         exposure = self._spec.microscope.exposure
         electrons = self._state.dose_per_tilt * self._voxel**2 * np.ones(len(self._planes.cosines))
         if exposure.inelastic_mean_free_path_nm > 0:
-            path_nm = fixed(self._spec.specimen.slab.thickness_nm) / self._planes.cosines
+            slab = self._spec.specimen.slab
+            lean, azimuth = np.deg2rad(fixed(slab.tilt_deg)), np.deg2rad(fixed(slab.azimuth_deg))
+            # Of the beam, (-sin t, 0, cos t) in x, y, z, along the slab's normal.
+            along = np.cos(lean) * self._planes.cosines - np.sin(lean) * np.cos(azimuth) * self._planes.sines
+            path_nm = fixed(slab.thickness_nm) / np.maximum(along, _FLATTEST_BEAM)
             electrons *= np.exp(-path_nm / exposure.inelastic_mean_free_path_nm)
         return np.asarray(1 / np.sqrt(electrons))
 
@@ -257,12 +270,13 @@ class SeriesTransfer:
         return np.asarray(ramp)
 
     def _radial(self, table: Tensor, block: slice) -> Tensor:
-        """Look up ``(tilt, frequency)`` or ``(frequency,)`` values for each point of the planes."""
-        k = torch.sqrt(self._kx[block, :, None] ** 2 + self._ky**2)
-        index = (k * ((_RADIAL_SAMPLES - 1) / (self._top * self._voxel)) + 0.5).to(torch.int64)
-        index.clamp_(max=_RADIAL_SAMPLES - 1)
-        index += (_RADIAL_SAMPLES * torch.arange(k.shape[1], device=k.device))[:, None]
-        return table.reshape(-1)[index]
+        """Look up values of a ``(tilt, frequency)`` table for each point of the planes."""
+        if self._indexed != block:
+            k = torch.sqrt(self._kx[block, :, None] ** 2 + self._ky**2)
+            index = k.mul_((_RADIAL_SAMPLES - 1) / (self._top * self._voxel)).add_(0.5).to(torch.int32)
+            index += (_RADIAL_SAMPLES * torch.arange(k.shape[1], dtype=torch.int32, device=k.device))[:, None]
+            self._indexed, self._index = block, index
+        return table.reshape(-1).index_select(0, self._index.reshape(-1)).reshape(self._index.shape)
 
     def _tensor(self, array: NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(np.asarray(array, np.float32)).to(self._planes.device)
