@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from cryosiam.domain.tomogram import Box, Volume
     from cryosiam.simulation.tomogram import SimulatedTomogram, Specimen
 
 TRUTH: Final = ProductKey("truth", "1")
@@ -36,10 +37,20 @@ TRUTH: Final = ProductKey("truth", "1")
 MAIN_TYPE: Final = "wbp"
 """Tomogram type of the noisy reconstruction; the others are ``wbp-ctfcorr``, ``wbp-even``, ``wbp-odd``, ``clean``."""
 
-DISTANCE_LIMIT_VOXELS: Final = 24
+DISTANCE_LIMIT_VOXELS: Final = 16
 """Signed distances are exact up to here, and clipped beyond."""
 
+_DISTANCE_BLOCK: Final = 128
+
 _WRITERS: Final = 2
+
+
+class _Negative(ArrayVolume):
+    """An array seen with its sign turned, without a copy of the whole."""
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        """Return the voxels of ``box`` with their sign turned."""
+        return -super().read(box)
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class _Product:
     """A volume to be written at ``place`` within the run's folder."""
 
     place: str
-    array: NDArray[Any]
+    volume: Volume
     dtype: DTypeLike
     levels: int
     facts: dict[str, Any]
@@ -73,7 +84,7 @@ def write_volumes(run_folder: Path, tomogram: SimulatedTomogram, maps: bool) -> 
     voxel = tomogram.specimen.voxel_size_angstrom
     tasks: list[Callable[[], None]] = [
         lambda one=one: write_volume(  # type: ignore[misc]
-            run_folder / one.place, ArrayVolume(one.array), voxel, one.levels, one.dtype, one.facts
+            run_folder / one.place, one.volume, voxel, one.levels, one.dtype, one.facts
         )
         for one in (*_tomograms(tomogram), *_labels(tomogram.specimen))
     ]
@@ -91,13 +102,13 @@ def write_panoptic(path: Path, specimen: Specimen) -> None:
 
     Particles have the ids 1 to n of their picks, membranes and filaments follow from n + 1.
     """
-    ids = specimen.panoptic()
-    np.copyto(ids, 0, where=specimen.semantic == 0)
+    dtype = _id_type(len(specimen.picks) + len(specimen.scaffold_kinds))
     with storage_errors("cannot write"), whole_folder(path) as folder, real_errors():
-        array = _panoptic_group(folder, specimen, _id_type(ids))
-        for box in boxes(ids.shape):
+        array = _panoptic_group(folder, specimen, dtype)
+        for box in boxes(specimen.semantic.shape):
+            part = replace(specimen, instances=specimen.instances[box], scaffold=specimen.scaffold[box])
             array[(0, *box)] = specimen.semantic[box]
-            array[(1, *box)] = ids[box]
+            array[(1, *box)] = np.where(specimen.semantic[box] > 0, part.panoptic(), 0)
 
 
 def signed_distance(
@@ -105,7 +116,7 @@ def signed_distance(
 ) -> NDArray[np.float32]:
     """Return the distance from each voxel's centre to the nearest surface of a particle, positive inside.
 
-    Computed slab by slab: the distance transform of a whole volume takes ten times the volume's memory.
+    Computed block by block: the distance transform of a whole volume takes ten times the volume's memory.
 
     Parameters
     ----------
@@ -121,13 +132,16 @@ def signed_distance(
     NDArray
         ``(z, y, x)`` in Å.
     """
-    depth = len(instances)
     result = np.empty(instances.shape, np.float32)
-    for start in range(0, depth, 2 * limit_voxels):
-        stop = min(start + 2 * limit_voxels, depth)
-        first = max(0, start - limit_voxels - 1)
-        near = _distance_voxels(instances[first : min(depth, stop + limit_voxels + 1)])
-        result[start:stop] = near[start - first : stop - first].clip(-limit_voxels, limit_voxels)
+    corners = np.ndindex(*(-(-size // _DISTANCE_BLOCK) for size in instances.shape))
+    for corner in corners:
+        starts = [_DISTANCE_BLOCK * place for place in corner]
+        stops = [min(start + _DISTANCE_BLOCK, size) for start, size in zip(starts, instances.shape, strict=True)]
+        halo = [max(0, start - limit_voxels - 1) for start in starts]
+        around = tuple(slice(h, stop + limit_voxels + 1) for h, stop in zip(halo, stops, strict=True))
+        own = tuple(slice(start, stop) for start, stop in zip(starts, stops, strict=True))
+        inner = tuple(slice(s.start - h, s.stop - h) for s, h in zip(own, halo, strict=True))
+        result[own] = _distance_voxels(instances[around])[inner].clip(-limit_voxels, limit_voxels)
     result *= voxel_size_angstrom
     return result
 
@@ -148,28 +162,32 @@ def _distance_voxels(instances: NDArray[np.int32]) -> NDArray[np.float32]:
 def _tomograms(tomogram: SimulatedTomogram) -> list[_Product]:
     """Return the reconstructions and the clean volume."""
     seen, beside = _acquisition(tomogram), {COMPANION: MAIN_TYPE}
-    volumes, facts = {MAIN_TYPE: tomogram.noisy}, {MAIN_TYPE: seen}
+    arrays, facts = {MAIN_TYPE: tomogram.noisy}, {MAIN_TYPE: seen}
     if tomogram.corrected is not None:
-        volumes[f"{MAIN_TYPE}-ctfcorr"] = tomogram.corrected
+        arrays[f"{MAIN_TYPE}-ctfcorr"] = tomogram.corrected
     if tomogram.halves is not None:
-        volumes[f"{MAIN_TYPE}-even"], volumes[f"{MAIN_TYPE}-odd"] = tomogram.halves
-    facts |= {name: {**beside, **seen} for name in volumes if name != MAIN_TYPE}
-    volumes["clean"] = tomogram.clean
+        arrays[f"{MAIN_TYPE}-even"], arrays[f"{MAIN_TYPE}-odd"] = tomogram.halves
+    facts |= {name: {**beside, **seen} for name in arrays if name != MAIN_TYPE}
+    volumes: dict[str, Volume] = {name: ArrayVolume(array) for name, array in arrays.items()}
+    volumes["clean"] = _Negative(tomogram.specimen.density)
     facts["clean"] = {**beside, "contrast": Contrast.DARK.value, "hand": Hand.AS_GIVEN.value}
     spacing = f"VoxelSpacing{tomogram.specimen.voxel_size_angstrom:.3f}"
     return [
-        _Product(f"{spacing}/{name}.zarr", array, np.float32, TOMOGRAM_LEVELS, facts[name])
-        for name, array in volumes.items()
+        _Product(f"{spacing}/{name}.zarr", volume, np.float32, TOMOGRAM_LEVELS, facts[name])
+        for name, volume in volumes.items()
     ]
 
 
 def _labels(specimen: Specimen) -> list[_Product]:
     stem = _stem(specimen.voxel_size_angstrom)
-    instances = specimen.instances
+    semantic, mask, instances = (
+        ArrayVolume(array) for array in (specimen.semantic, specimen.sample_mask, specimen.instances)
+    )
+    ids = _id_type(len(specimen.picks))
     return [
-        _Product(f"Segmentations/{stem}_{SEMANTIC_NAME}-multilabel.zarr", specimen.semantic, np.uint8, 1, {}),
-        _Product(f"Segmentations/{stem}_{SAMPLE_OBJECT}.zarr", specimen.sample_mask, np.uint8, 1, {}),
-        _Product(f"InstanceSegmentations/{stem}_particle.zarr", instances, _id_type(instances), 1, {}),
+        _Product(f"Segmentations/{stem}_{SEMANTIC_NAME}-multilabel.zarr", semantic, np.uint8, 1, {}),
+        _Product(f"Segmentations/{stem}_{SAMPLE_OBJECT}.zarr", mask, np.uint8, 1, {}),
+        _Product(f"InstanceSegmentations/{stem}_particle.zarr", instances, ids, 1, {}),
     ]
 
 
@@ -186,8 +204,8 @@ def _stem(voxel_size_angstrom: float) -> str:
     return f"{voxel_size_angstrom:.3f}_{TRUTH.user_id}_{TRUTH.session_id}"
 
 
-def _id_type(ids: NDArray[np.int32]) -> DTypeLike:
-    return np.uint16 if ids.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
+def _id_type(largest: int) -> DTypeLike:
+    return np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32
 
 
 def _acquisition(tomogram: SimulatedTomogram) -> dict[str, Any]:

@@ -301,14 +301,19 @@ def test_signed_distance_is_that_to_the_faces() -> None:
     assert (signed_distance(np.zeros((3, 3, 3), np.int32), 2.0, 4) == -8).all()
 
 
-@pytest.mark.parametrize("depth", [5, 13, 40])
-def test_signed_distance_does_not_depend_on_slabs(depth: int) -> None:
-    instances = np.zeros((depth, 16, 16), np.int32)
-    rng = np.random.default_rng(depth)
-    for number, (z, y, x) in enumerate(rng.integers(0, (depth - 3, 12, 12), (4, 3)), start=1):
-        instances[z : z + 4, y : y + 4, x : x + 4] = number
-    whole = signed_distance(instances, 1.0, limit_voxels=50).clip(-3, 3)
-    np.testing.assert_allclose(signed_distance(instances, 1.0, limit_voxels=3), whole)
+@pytest.mark.parametrize("shape", [(13, 16, 300), (140, 20, 131)])
+def test_signed_distance_does_not_depend_on_blocks(shape: tuple[int, int, int]) -> None:
+    instances = np.zeros(shape, np.int32)
+    rng = np.random.default_rng(1)
+    for number, (z, y, x) in enumerate(rng.integers(0, np.array(shape) - 3, (40, 3)), start=1):
+        instances[z : z + 9, y : y + 9, x : x + 9] = number
+    whole = signed_distance(instances, 1.0, limit_voxels=300).clip(-4, 4)
+    np.testing.assert_allclose(signed_distance(instances, 1.0, limit_voxels=4), whole)
+    moved = np.roll(instances, (5, 0, 0), (2, 1, 0))[:, :, 5:]
+    middle = (slice(None), slice(None), slice(10, -10))
+    np.testing.assert_allclose(
+        signed_distance(moved, 1.0, 4)[middle], signed_distance(instances[:, :, :-5], 1.0, 4)[middle]
+    )
 
 
 def test_tilt_series_is_what_was_recorded(project: Path) -> None:
