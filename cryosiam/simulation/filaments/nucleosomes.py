@@ -30,7 +30,7 @@ LEAST_LINKER_ANGSTROM: Final = 70.0
 
 _RIM_ANGSTROM: Final = 55.0
 _APPROACH_ANGSTROM: Final = 60.0
-_AHEAD_ANGSTROM: Final = 40.0
+_AHEAD_ANGSTROM: Final = (150.0, 40.0)
 _HALF_HEIGHT_ANGSTROM: Final = 27.0
 _LINKER_TRIES: Final = 6
 _LEAST_POINTS: Final = 3
@@ -195,7 +195,9 @@ def _seat(
     voxel = canvas.voxel_size_angstrom
     own_path = superhelix()
     known = [] if chain.earlier is None else [chain.earlier]
-    for _ in range(_EXTENSIONS):
+    for number in range(_EXTENSIONS):
+        # Insist on a wide way out at first, so that chains do not run into dead ends.
+        ahead = _AHEAD_ANGSTROM[2 * number // _EXTENSIONS]
         if len(linker) < _LEAST_POINTS:
             return None
         heading = _direction(linker[-2], linker[-1])
@@ -203,7 +205,7 @@ def _seat(
             turn = _onto(own_path, heading, spin)
             wrapped = (own_path - own_path[0]) @ turn.T + linker[-1]
             index = indices_from_positions(wrapped[0] - turn @ own_path[0], voxel)[0]
-            if not (_is_free(canvas, index, _HALF_HEIGHT_ANGSTROM) and _way_out(canvas, wrapped)):
+            if not (_is_free(canvas, index, _HALF_HEIGHT_ANGSTROM) and _way_out(canvas, wrapped, ahead)):
                 continue
             rotation = turn @ upright
             cubes = posed(species, index, rotation)
@@ -253,10 +255,10 @@ def _room(canvas: Canvas, cubes: Cubes, linkers: list[NDArray[np.float64]]) -> b
     return not bool(mask[near[:, 0], near[:, 1], near[:, 2]].any())
 
 
-def _way_out(canvas: Canvas, wrapped: NDArray[np.float64]) -> bool:
-    """Tell whether DNA can go straight on from the end of a nucleosome."""
+def _way_out(canvas: Canvas, wrapped: NDArray[np.float64], ahead_angstrom: float) -> bool:
+    """Tell whether DNA can go straight on from the end of a nucleosome, clear of it and so far ahead."""
     heading = _direction(wrapped[-2], wrapped[-1])
-    distances = np.linspace(0.0, _way_through_angstrom(canvas) + _AHEAD_ANGSTROM, 6)
+    distances = np.linspace(0.0, _way_through_angstrom(canvas) + ahead_angstrom, 8)
     indices = indices_from_positions(wrapped[-1] + distances[:, None] * heading, canvas.voxel_size_angstrom)
     return all(_is_free(canvas, index, TUBE_RADIUS_ANGSTROM) for index in indices)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ACTIN_LENGTH_ANGSTROM: Final = (2_000.0, 12_000.0)
 _DNA_TRIES: Final = 12
+_FIRST_SHARE: Final = 1.2
 _START_TRIES: Final = 100
 _FREE_AHEAD_ANGSTROM: Final = 40.0
 
@@ -94,8 +95,9 @@ def add_filaments(
     ]
     placed = Placement.empty()
     for done in range(spec.dna):
-        # What one molecule could not hold is left to those after it.
-        share = -(-(spec.nucleosomes - len(placed)) // (spec.dna - done))
+        # The first molecules carry more than their share, so that those after them have room for what they could not.
+        missing = spec.nucleosomes - len(placed)
+        share = min(missing, int(np.ceil(_FIRST_SHARE * missing / (spec.dna - done))))
         length = rng.uniform(*spec.dna_length_nm) * 10
         if share and nucleosome is not None:
             chain = _beaded_chain(canvas, slab, nucleosome, share, length, first_id + len(placed), rng)
