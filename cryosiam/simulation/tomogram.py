@@ -43,6 +43,10 @@ class Specimen:
         the share of the particle that lies inside the volume.
     radii_angstrom
         Radius of each species that was asked for.
+    occupancy
+        Share of the free space (in the slab, outside membranes and filaments) that soluble particles fill.
+    shortfall
+        A sentence that says what of the recipe could not be reached; None if all was.
     """
 
     voxel_size_angstrom: float
@@ -55,6 +59,8 @@ class Specimen:
     sample_mask: NDArray[np.bool_]
     picks: Picks
     radii_angstrom: dict[str, float]
+    occupancy: float = 0.0
+    shortfall: str | None = None
 
     def panoptic(self) -> NDArray[np.int32]:
         """Return one id per object of any class: particles 1 to n, then membranes and filaments from n + 1."""
