@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _VESICLE_AXES: Final = 0.05
 _VESICLE_STRAIN: Final = 0.18
 _IRREGULAR_AXES: Final = 0.2
-_IRREGULAR_STRAIN: Final = 0.9
-_IRREGULAR_STAGES: Final = 3
+_IRREGULAR_STRAIN: Final = 0.95
+_IRREGULAR_STAGES: Final = 4
 _SHEET_STRAIN: Final = (0.3, 0.9)
 _SHEET_WAVES_ANGSTROM: Final = (900.0, 6000.0)
 _SHEET_LEAN_RAD: Final = 0.5
@@ -40,7 +40,8 @@ def vesicle(centre_angstrom: NDArray[np.float64], diameter_angstrom: float, rng:
 
 def irregular(centre_angstrom: NDArray[np.float64], diameter_angstrom: float, rng: np.random.Generator) -> Surface:
     """Return a strongly bent closed surface, of the topology of a sphere; parameters as of :func:`vesicle`."""
-    waves = _waves(_IRREGULAR_STAGES, 5, (0.8 * diameter_angstrom, 2.0 * diameter_angstrom), _IRREGULAR_STRAIN, rng)
+    lengths = (0.6 * diameter_angstrom, 2.0 * diameter_angstrom)
+    waves = _waves(_IRREGULAR_STAGES, 4, lengths, _IRREGULAR_STRAIN, rng)
     return _closed(centre_angstrom, diameter_angstrom, _IRREGULAR_AXES, waves, rng)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from cryosiam.errors import InputError
-from cryosiam.geometry import positions_from_indices
+from cryosiam.geometry import nearest_voxels, positions_from_indices
 from cryosiam.simulation import membrane_shapes
 from cryosiam.simulation.bilayer import Bilayer, distances_in_box, draw_bilayer
 from cryosiam.simulation.spec import fixed
@@ -26,6 +26,7 @@ MembraneKind = Literal["vesicle", "irregular", "sheet"]
 _GAP_ANGSTROM: Final = 45.0
 _TRIES: Final = 60
 _PLACE_TRIES: Final = 1000
+_FIRST_POINTS: Final = 400
 _LEAST_SEEN: Final = 0.25
 """Least area seen, in units of its whole area or of a plane's across the slab, whichever is less."""
 _LEAST_DIAMETER_WIDTHS: Final = 4.0
@@ -138,13 +139,12 @@ def _placed(
     """Try one random place and shape; draw it if it is free and can be seen."""
     voxel = canvas.voxel_size_angstrom
     surface = _random_surface(canvas, kind, diameter, rng)
-    if surface is None:
+    if surface is None or _meets_something(canvas, surface, rng):
         return None
-    reach = max(bilayer.reach_angstrom, bilayer.half_width_angstrom + _GAP_ANGSTROM)
-    low, high = surface.bounds(reach)
+    low, high = surface.bounds(bilayer.half_width_angstrom + _GAP_ANGSTROM)
     corner = np.clip(np.floor(low[::-1] / voxel), 0, canvas.shape).astype(np.int64)
     shape = np.clip(np.ceil(high[::-1] / voxel) + 1, corner, canvas.shape).astype(np.int64) - corner
-    nodes, step = surface.distances_on_nodes(corner, shape, voxel, reach)
+    nodes, step = surface.distances_on_nodes(corner, shape, voxel, bilayer.reach_angstrom)
     if not _is_free_and_seen(canvas, corner, shape, nodes, step, bilayer, diameter):
         return None
     identity = canvas.new_scaffold_id(kind)
@@ -179,6 +179,14 @@ def _place_in_sample(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.flo
             position: NDArray[np.float64] = positions_from_indices(index, canvas.voxel_size_angstrom)[0]
             return position
     return None
+
+
+def _meets_something(canvas: Canvas, surface: Surface, rng: np.random.Generator) -> bool:
+    """Look at some points of a surface; most places that are not free show it there already."""
+    near = surface.spread_points(rng, _FIRST_POINTS, np.array(canvas.shape[::-1]) * canvas.voxel_size_angstrom)
+    index = nearest_voxels(surface.nearest(near)[1], canvas.voxel_size_angstrom)
+    inside = tuple(index[((index >= 0) & (index < canvas.shape)).all(1)].T)
+    return bool((canvas.semantic[inside] != 0).any())
 
 
 def _is_free_and_seen(

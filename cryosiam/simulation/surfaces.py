@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STEPS: Final = 24
-_TOLERANCE_ANGSTROM: Final = 0.01
+_TOLERANCE_ANGSTROM: Final = 0.03
 _NODE_SPACING_ANGSTROM: Final = 21.0
+_SURVEY_STEP: Final = 4
+_STEEPER: Final = 1.15
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ class Surface:
         extent = np.linalg.norm(np.linalg.inv(self.frame), axis=1) + sway + reach_angstrom
         return self.centre_angstrom - extent, self.centre_angstrom + extent
 
+    def spread_points(
+        self, rng: np.random.Generator, count: int, field_angstrom: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return points (``(count, 3)``, x, y, z in Å) spread about a closed surface, or over a field of that size."""
+        if not self.closed:
+            return rng.uniform(0, field_angstrom, (count, 3))
+        directions = rng.standard_normal((count, 3))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        return self.centre_angstrom + directions * self.radius_angstrom
+
     def distances_on_nodes(
         self, corner_zyx: NDArray[np.int64], shape_zyx: NDArray[np.int64], voxel_size_angstrom: float, reach: float
     ) -> tuple[NDArray[np.float32], int]:
@@ -95,7 +107,8 @@ class Surface:
         step = max(1, int(_NODE_SPACING_ANGSTROM / voxel_size_angstrom))
         nodes = np.array([(int(n) - 1) // step + 4 for n in shape_zyx], np.int64)
         first = (np.asarray(corner_zyx, np.float64) - step) * voxel_size_angstrom
-        far = reach + 3 * np.sqrt(3) * step * voxel_size_angstrom
+        # The farthest of the four nodes that a voxel is interpolated from along each axis.
+        far = reach + 2 * np.sqrt(3) * step * voxel_size_angstrom
         distances = _node_distances(
             nodes,
             first[::-1].copy(),
@@ -229,17 +242,31 @@ def _node_distances(
     distances = np.empty((nodes[0], nodes[1], nodes[2]), np.float32)
     point, found, gradient = np.empty(3), np.empty(3), np.empty(3)
     cosines = np.empty(waves.shape[:2])
+    steepest = 0.0
+    for iz in range(0, nodes[0], _SURVEY_STEP):
+        for iy in range(0, nodes[1], _SURVEY_STEP):
+            for ix in range(0, nodes[2], _SURVEY_STEP):
+                point[0], point[1], point[2] = first[0] + ix * spacing, first[1] + iy * spacing, first[2] + iz * spacing
+                _value(point, gradient, cosines, closed, centre, frame, radius, waves)
+                steepest = max(steepest, np.sqrt(gradient[0] ** 2 + gradient[1] ** 2 + gradient[2] ** 2))
+    steepest *= _STEEPER
     for iz in range(nodes[0]):
         point[2] = first[2] + iz * spacing
         for iy in range(nodes[1]):
             point[1] = first[1] + iy * spacing
-            for ix in range(nodes[2]):
+            ix = 0
+            while ix < nodes[2]:
                 point[0] = first[0] + ix * spacing
                 level = _value(point, gradient, cosines, closed, centre, frame, radius, waves)
-                steep = max(np.sqrt(gradient[0] ** 2 + gradient[1] ** 2 + gradient[2] ** 2), 1e-6)
-                distance = level / steep
-                # The first order errs by less than half where the shape is smooth on this scale.
-                if abs(distance) < 2 * far:
+                # The surface is at least this far, as the level rises nowhere faster.
+                safe = abs(level) / steepest
+                distance = np.sign(level) * far
+                if safe < far:
                     distance = _nearest(point, found, gradient, cosines, closed, centre, frame, radius, waves)
                 distances[iz, iy, ix] = min(max(distance, -far), far)
+                ix += 1
+                while safe - spacing > far and ix < nodes[2]:
+                    safe -= spacing
+                    distances[iz, iy, ix] = distances[iz, iy, ix - 1]
+                    ix += 1
     return distances
