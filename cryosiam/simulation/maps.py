@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import warnings
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy import ndimage
 
 from cryosiam.errors import InputError
+from cryosiam.simulation.density_symmetry import point_group_of_density
 from cryosiam.simulation.species import SMOOTHING_VOXELS, Species, species_from_density
 
 if TYPE_CHECKING:
@@ -75,9 +77,10 @@ def species_from_map(
     dense = float(np.percentile(values[body], 95))
     density = np.clip(values / dense, 0, _CEILING) * bulk_density
     try:
-        return species_from_density(name, density, voxel_size_angstrom)
+        species = species_from_density(name, density, voxel_size_angstrom)
     except ValueError as problem:
         raise InputError(f"{path} gives no particle ({problem}); check its voxel size and contrast.") from None
+    return replace(species, symmetry=point_group_of_density(species.density))
 
 
 def read_map(path: Path | str) -> tuple[NDArray[np.float32], tuple[float, float, float]]:

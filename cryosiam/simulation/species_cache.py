@@ -19,7 +19,7 @@ from cryosiam.simulation.species import Species
 if TYPE_CHECKING:
     from cryosiam.simulation.spec import SpeciesSpec
 
-ALGORITHM_VERSION: Final = 1
+ALGORITHM_VERSION: Final = 2
 """Raised whenever the same file would give another species."""
 
 _DENSITY_FIELDS: Final = ("name", "map_voxel_size_angstrom", "inverted", "bulk_density", "radius_angstrom", "assembly")
@@ -58,8 +58,6 @@ class SpeciesCache:
                 about = json.loads(str(held["about"]))
                 density = np.asarray(held["density"], np.float32)
                 mask = np.unpackbits(held["mask"], count=density.size).astype(bool).reshape(density.shape)
-                if hashlib.sha256(density.tobytes()).hexdigest() != about.pop("sha256"):
-                    return None
                 return Species(density=density, mask=mask, **about)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             return None
@@ -71,7 +69,6 @@ class SpeciesCache:
             "radius_angstrom": species.radius_angstrom,
             "mass_kda": species.mass_kda,
             "symmetry": species.symmetry,
-            "sha256": hashlib.sha256(species.density.tobytes()).hexdigest(),
         }
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SHORTEST_CHAIN: Final = 20
 _ALIKE_SHARE: Final = 0.7
 _MISS_ANGSTROM: Final = 4.0
+_NEAR_ANGSTROM: Final = 15.0
 _TRIMMING_ROUNDS: Final = 3
 _CORE_SHARE: Final = 0.7
 _SAME_AXIS_COSINE: Final = 0.99
@@ -119,13 +120,12 @@ def _superposition(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDAr
 
 def _maps_onto_itself(kind: NDArray[np.float64], rotation: NDArray[np.float64], shift: NDArray[np.float64]) -> bool:
     """Tell whether each copy comes to lie on another, by the median over its residues."""
-    moved = kind @ rotation.T + shift
-    # Medians of coordinates are a centre that loose ends hardly move.
-    centres = np.median(kind, axis=1)
-    target = np.asarray(cKDTree(centres).query(np.median(moved, axis=1))[1])
-    if len(np.unique(target)) < len(kind):
+    # Loose ends move a copy's centre, but not far: most wrong rotations are told by the centres alone.
+    centres = kind.mean(1)
+    distance, target = cKDTree(centres).query(centres @ rotation.T + shift)
+    if np.max(distance) > _NEAR_ANGSTROM or len(np.unique(target)) < len(kind):
         return False
-    miss = np.median(np.linalg.norm(moved - kind[target], axis=2), axis=1)
+    miss = np.median(np.linalg.norm(kind @ rotation.T + shift - kind[target], axis=2), axis=1)
     return bool(miss.max() < _MISS_ANGSTROM)
 
 

@@ -110,6 +110,53 @@ def test_one_tric_is_taken_of_the_two_in_its_map():
     assert one.radius_angstrom < 100
 
 
+def lumps(places, radius, voxel=5.0, n=61):
+    """Balls at places (x, y, z in Å)."""
+    z, y, x = (np.indices((n, n, n)) - n // 2) * voxel
+    distances = [np.sqrt((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) for a, b, c in places]
+    return 1 / (1 + np.exp((np.min(distances, axis=0) - radius) * 0.4))
+
+
+def ring(fold, radius, height, phase=0.0):
+    angles = 2 * np.pi * np.arange(fold) / fold + phase
+    return [(radius * np.cos(a), radius * np.sin(a), height) for a in angles]
+
+
+@pytest.mark.parametrize(
+    ("places", "group"),
+    [
+        ([(0, 0, 0), (40, 0, 0), (45, 40, 5), (45, 80, 30), (0, 10, 40)], "C1"),
+        ([(55, 0, 10), (-55, 0, 10), (20, 5, 0), (-20, -5, 0), (30, 25, -20), (-30, -25, -20)], "C2"),
+        (
+            [*ring(5, 48, -45), *ring(5, 28, -15), *ring(5, 28, 20, 0.2), *ring(5, 28, 55, 0.4), *ring(5, 28, 90, 0.6)],
+            "C5",
+        ),
+        ([place for z in (-60, -30, 0, 30, 60) for place in ring(7, 42, z, z / 150)], "D7"),
+        ([(0, 0, 0)], "unknown"),
+    ],
+)
+def test_a_map_s_symmetry_is_found(tmp_path, places, group):
+    species = species_from_map(write(tmp_path / "lumps.mrc", lumps(places, 20.0)), "lumps", 5.0)
+    assert species.symmetry == group
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("file", "group"),
+    [
+        ("1f4a", "D2"),
+        ("7n4y", "C2"),
+        ("3j9i", "D7"),
+        ("6utj", "C7"),
+        ("6qzp", "C1"),
+        ("2cg9", "C2"),
+        ("3qm1", "unknown"),
+    ],
+)
+def test_real_maps_have_their_symmetry(file, group):
+    assert species_from_map(DATA / "maps" / "polnet_10A" / f"{file}.mrc.gz", "one", 6.8).symmetry == group
+
+
 @needs_data
 def test_a_map_and_the_atoms_it_was_made_of_agree():
     from cryosiam.simulation.structures import species_from_structure

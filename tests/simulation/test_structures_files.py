@@ -119,6 +119,17 @@ def test_a_ring_with_one_copy_out_of_place_has_none(tmp_path):
     assert species_from_structure(write(tmp_path / "ring.pdb", lines), "ring", 8.0).symmetry == "C1"
 
 
+def test_a_ring_with_one_copy_upside_down_has_none(tmp_path):
+    def turned_over(line):
+        y, z = float(line[38:46]), float(line[46:54])
+        return f"{line[:38]}{-y:8.3f}{58.5 - z:8.3f}{line[54:]}"
+
+    lines = [line for i in range(4) for line in helix(chain="ABCD"[i], axis_turn=90 * i)]
+    odd = [turned_over(line) if line[21] == "A" else line for line in lines]
+    assert species_from_structure(write(tmp_path / "even.pdb", lines), "even", 8.0).symmetry == "C4"
+    assert species_from_structure(write(tmp_path / "odd.pdb", odd), "odd", 8.0).symmetry == "C1"
+
+
 @pytest.mark.parametrize(
     ("name", "lines", "sentence"),
     [
