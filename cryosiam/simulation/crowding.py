@@ -217,9 +217,7 @@ class _Packer:
                 return
             wanted = min(last - len(self.names), np.ceil((goal - self.filled_voxels) / kind.volume_voxels))
             size = int(min(_BATCH, wanted, len(alive)))
-            each = min(_BLOCKS_PER_TRIAL, len(alive) // size)
-            odds = weights[alive] / weights[alive].sum()
-            chosen = self.rng.choice(alive, (size, each), replace=False, p=odds)
+            chosen = alive[self._weighted_draws(weights[alive], size)]
             poses = []
             for blocks, (pose, has_room) in zip(chosen, self._search(kind, chosen), strict=True):
                 misses[blocks[: len(has_room)][~has_room]] += 1
@@ -240,6 +238,11 @@ class _Packer:
             occupancy,
             self.filled_voxels / max(self.free_voxels, 1),
         )
+
+    def _weighted_draws(self, weights: NDArray[np.float64], rows: int) -> NDArray[np.int64]:
+        """Return rows of indices, each drawn one after the other by weight without repeats (Gumbel's trick)."""
+        keys = np.log(weights) + self.rng.gumbel(size=(rows, len(weights)))
+        return np.argsort(-keys, axis=1, kind="stable")[:, :_BLOCKS_PER_TRIAL]
 
     def _search(self, kind: Species, chosen: NDArray[np.int64]) -> list[tuple[_Pose | None, NDArray[np.bool_]]]:
         """Seek a position in a random rotation for each row of blocks, in parallel."""
