@@ -47,8 +47,7 @@ class FastMicroscope:
         self, spec: SimulationSpec, shape_zyx: tuple[int, int, int] | None = None, device: str = "cpu"
     ) -> None:
         self.spec = spec
-        tilts = TiltState.drawn(spec, np.random.default_rng(0)).tilt_angles_deg
-        self.planes = TiltPlanes(shape_zyx or spec.shape_zyx, tilts, device)
+        self.planes = TiltPlanes(shape_zyx or spec.shape_zyx, TiltState.nominal(spec).tilt_angles_deg, device)
 
     def image(
         self, density: NDArray[np.float32], rng: np.random.Generator, state: TiltState | None = None

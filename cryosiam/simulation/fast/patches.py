@@ -13,6 +13,7 @@ from torch import Tensor
 from cryosiam.simulation.fast.imaging import FastMicroscope
 from cryosiam.simulation.fast.targets import boundary_and_distance
 from cryosiam.simulation.fast.transfer import TiltState
+from cryosiam.simulation.spec import SlabSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from cryosiam.simulation.spec import SimulationSpec
     from cryosiam.simulation.tomogram import Specimen
 
-MARGIN_VOXELS: Final = 16
+MARGIN_VOXELS: Final = 12
 """What is imaged beyond a patch on each side: images spread a particle's signal, and rays cross."""
 
 _TRIES: Final = 4
@@ -35,6 +36,8 @@ class PatchSpecimen:
 
     Parameters
     ----------
+    voxel_size_angstrom, thickness_nm
+        Edge of the voxel, and mean depth of the sample along z.
     seen
         float32: all that images show, in units of bulk protein.
     labels
@@ -42,6 +45,8 @@ class PatchSpecimen:
         (bool) and ``distance`` (float16, voxels).
     """
 
+    voxel_size_angstrom: float
+    thickness_nm: float
     seen: NDArray[np.float32]
     labels: dict[str, NDArray[np.generic]]
 
@@ -57,7 +62,15 @@ class PatchSpecimen:
             "boundary": boundary,
             "distance": distance.astype(np.float16),
         }
-        return cls(specimen.density + specimen.unlabelled, labels)
+        voxel = specimen.voxel_size_angstrom
+        depth = np.count_nonzero(specimen.sample_mask) / np.prod(specimen.sample_mask.shape[1:])
+        return cls(voxel, float(depth * voxel / 10), specimen.density + specimen.unlabelled, labels)
+
+    def imaged_by(self, spec: SimulationSpec) -> SimulationSpec:
+        """Return a recipe with the voxel size and the ice of this specimen."""
+        slab = SlabSpec(thickness_nm=max(self.thickness_nm, 1.0), tilt_deg=0.0)
+        specimen = spec.specimen.model_copy(update={"slab": slab})
+        return spec.model_copy(update={"specimen": specimen, "voxel_size_angstrom": self.voxel_size_angstrom})
 
 
 class PatchStream:
@@ -68,8 +81,8 @@ class PatchStream:
     specimens
         Specimens of one voxel size, at least as large as a patch.
     draw
-        Makes the recipe of a patch: its microscope, slab thickness and voxel size are used; ranges in it are drawn.
-        A recipe alone stands for a function that always returns it.
+        Makes the recipe of a patch, of which only the microscope is used; ranges in it are drawn. A recipe alone stands
+        for a function that always returns it.
     size_zyx
         Patch in voxels.
     batch
@@ -143,7 +156,7 @@ class PatchStream:
     def _patch(self, rng: np.random.Generator) -> dict[str, Tensor]:
         specimen = self._specimens[int(rng.integers(len(self._specimens)))]
         box = _place(specimen.labels["semantic"], self._size, rng)
-        spec = self._draw(rng).drawn(rng)
+        spec = specimen.imaged_by(self._draw(rng)).drawn(rng)
         patch = {"noisy": torch.from_numpy(_imaged(specimen.seen, box, spec, rng, self._device))[None]}
         cut = {name: np.ascontiguousarray(array[box]) for name, array in specimen.labels.items()}
         cut["foreground"] = cut["instances"] > 0

@@ -8,6 +8,7 @@ The defocus gradient across a tilted image depends on position and is left out.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from cryosiam.simulation.microscope.ctf import electron_wavelength_angstrom, interaction_constant
 from cryosiam.simulation.microscope.damage import dose_weights, signal_left
 from cryosiam.simulation.microscope.detector import cycles_per_physical_pixel, mtf, noise_transfer
+from cryosiam.simulation.microscope.imaging import plate_shifts_deg
 from cryosiam.simulation.microscope.tilts import exposures
 from cryosiam.simulation.spec import fixed
 from cryosiam.simulation.structures import PROTEIN_CONTRAST_VOLT
@@ -75,17 +77,26 @@ class TiltState:
         InputError
             If the recipe leaves out all tilts.
         """
+        nominal = cls.nominal(spec)
+        count = len(nominal.tilt_angles_deg)
+        scope = spec.microscope
+        defocus_um = nominal.defocus_um + scope.optics.defocus_spread_um * rng.standard_normal(count)
+        shifts = fixed(scope.alignment.shift_angstrom) * rng.standard_normal((count, 2))
+        return dataclasses.replace(nominal, defocus_um=defocus_um, shifts_angstrom=shifts)
+
+    @classmethod
+    def nominal(cls, spec: SimulationSpec) -> TiltState:
+        """Return the state without deviations of defocus and without shifts; parameters as in :meth:`drawn`."""
         scope = spec.microscope
         plan = exposures(scope.tilts, fixed(scope.exposure.total_dose))
         count = len(plan.tilt_angles_deg)
-        optics = scope.optics
         return cls(
             plan.tilt_angles_deg,
             plan.prior_dose,
             plan.dose_per_tilt,
-            fixed(optics.defocus_um) + optics.defocus_spread_um * rng.standard_normal(count),
-            fixed(optics.phase_shift_deg) + optics.phase_shift_per_tilt_deg * plan.exposure_index.astype(np.float64),
-            fixed(scope.alignment.shift_angstrom) * rng.standard_normal((count, 2)),
+            np.full(count, fixed(scope.optics.defocus_um)),
+            plate_shifts_deg(scope.optics, plan.exposure_index),
+            np.zeros((count, 2)),
         )
 
     @classmethod
