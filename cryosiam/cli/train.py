@@ -29,7 +29,7 @@ def dense(data: DataOption, out: OutOption, recipe: RecipeOption = "light") -> N
     train_scenes, validation_scenes = recipe_scenes(out / "scenes", data, plan)
     typer.echo(f"{len(train_scenes)} scenes to learn from, {len(validation_scenes)} to validate on")
     network, hours = train_dense(plan, train_scenes, out / "dense", _report(plan.dense.steps))
-    radii = {species.name: species.radius_angstrom for species in recipe_species(data, plan)}
+    radii = {name: species.radius_angstrom for name, species in recipe_species(data, plan).items()}
     card = export_dense(out / "weights", network, plan, validation_scenes, radii, hours)
     for name, value in card.accuracy.items():
         typer.echo(f"{name}: {value:.3f}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 """Told what is worked on now."""
+
+Kind = tuple[SpeciesSpec, "Species"]
+"""A species' part of the recipe, and its density."""
 
 NUCLEOSOME = "nucleosome"
 
@@ -72,9 +75,7 @@ def build_specimen(
     tell = progress or (lambda _: None)
     spec = spec.for_seed(seed)
     wanted = spec.specimen
-    pairs = [(one, species[one.name]) for one in wanted.species]
-    for _, kind in pairs:
-        _check_room(kind, fixed(wanted.slab.thickness_nm))
+    pairs, left_out = _with_room([(one, species[one.name]) for one in wanted.species], fixed(wanted.slab.thickness_nm))
     voxel = spec.voxel_size_angstrom
     tell("slab")
     slab = make_slab(spec.shape_zyx, voxel, wanted.slab, _stream(seed, "slab"))
@@ -119,7 +120,7 @@ def build_specimen(
             one.name: one.radius_angstrom or species[one.name].radius_angstrom for one in species_wanted(spec)
         },
         occupancy=soluble.occupancy_reached,
-        shortfall=soluble.shortfall(),
+        shortfall="; ".join(filter(None, [left_out, soluble.shortfall()])) or None,
     )
 
 
@@ -128,12 +129,25 @@ def _stream(seed: int, part: str) -> np.random.Generator:
     return np.random.default_rng([seed, *part.encode()])
 
 
-def _check_room(species: Species, thickness_nm: float) -> None:
-    if 2 * species.radius_angstrom > 10 * thickness_nm:
-        raise InputError(
-            f"species {species.name} is {species.radius_angstrom / 5:.0f} nm across and does not fit a slab "
-            f"{thickness_nm:.0f} nm thick; make slab.thickness_nm larger or leave the species out"
-        )
+def _with_room(pairs: Sequence[Kind], thickness_nm: float) -> tuple[list[Kind], str | None]:
+    """Leave out species that are wider than the slab is thick; return the others and a sentence about those.
+
+    Raises
+    ------
+    InputError
+        If one of them was to be placed by number, or no other species is left.
+    """
+    wide = [pair for pair in pairs if 2 * pair[1].radius_angstrom > 10 * thickness_nm]
+    if not wide:
+        return list(pairs), None
+    spec, kind = wide[0]
+    size = f"{kind.radius_angstrom / 5:.0f} nm across and does not fit a slab {thickness_nm:.0f} nm thick"
+    if len(wide) == len(pairs) or any(one.count for one, _ in wide):
+        raise InputError(f"species {spec.name} is {size}; make slab.thickness_nm larger or leave the species out")
+    names = ", ".join(one.name for one, _ in wide)
+    return [
+        pair for pair in pairs if all(pair is not one for one in wide)
+    ], f"left out, as wider than the slab is thick: {names}"
 
 
 def _unlabelled(slab: Slab, spec: SimulationSpec, seed: int) -> NDArray[np.float32]:

@@ -46,7 +46,8 @@ def draw_spec(
     -------
     SimulationSpec
         Ranges: occupancy 0.05-0.4, slab of 45-95 % of the volume's depth, defocus 2-5 µm, tilts of 40-66° and 2-3°
-        steps, total dose 80-140 e/Å², contrast 0.2-1.4 of the computed, half of them phase-flipped.
+        steps, total dose 80-140 e/Å², contrast 0.16-1.4 of the computed, half of them phase-flipped, a tenth with a
+        phase plate near focus.
     """
     rng = np.random.default_rng([seed, _STREAM])
     area = shape_zyx[1] * shape_zyx[2] * voxel_size_angstrom**2 / 2560.0**2
@@ -73,16 +74,24 @@ def _specimen(rng: np.random.Generator, species: Sequence[SpeciesSpec], area: fl
         membranes=MembraneSpec(
             vesicles=int(rng.poisson(2.0 * area)),
             vesicle_diameter_nm=(36.0, max(40.0, 0.84 * thickness_nm)),
+            irregular=int(rng.poisson(0.4 * area)),
+            irregular_diameter_nm=(50.0, max(60.0, thickness_nm)),
             sheets=int(rng.random() < 0.5),
+            protein_share=float(rng.uniform(0, 0.25)),
         ),
         filaments=FilamentSpec(
             microtubules=int(rng.poisson(0.8 * area)),
             actin=int(rng.poisson(4.0 * area)),
-            dna=int(rng.poisson(4.0 * area)),
+            dna=1 + int(rng.poisson(9.0 * area)),
+            dna_length_nm=(50.0, 500.0),
+            protofilaments=(12, 15),
+            nucleosomes=int(rng.poisson(25.0 * area)) if rng.random() < 0.4 else 0,
+            nucleosome_source="builtin:nucleosome",
         ),
         species=tuple(species),
         occupancy=float(rng.uniform(0.05, 0.4)),
         gold_beads=int(rng.poisson(1.0 * area)) if rng.random() < 0.25 else 0,
+        carbon_film_nm=float(rng.uniform(5, 15)) if rng.random() < 0.15 else 0.0,
         background_std=float(rng.uniform(0.05, 0.2)),
     )
 
@@ -90,13 +99,15 @@ def _specimen(rng: np.random.Generator, species: Sequence[SpeciesSpec], area: fl
 def _microscope(rng: np.random.Generator) -> MicroscopeSpec:
     tilt_max = float(rng.choice([40.0, 50.0, 54.0, 60.0, 60.0, 60.0, 66.0]))
     tilt_min = -tilt_max if rng.random() < 0.7 else -float(rng.choice([40.0, 48.0, 54.0, 60.0]))
-    # Doses of 0.3 to 4 times the nominal show in the images as a change of contrast against the noise.
-    dose_factor = float(np.exp(rng.uniform(np.log(0.3), np.log(4.0))))
+    # Doses of 0.2 to 4 times the nominal show in the images as a change of contrast against the noise.
+    dose_factor = float(np.exp(rng.uniform(np.log(0.2), np.log(4.0))))
+    phase_plate = rng.random() < 0.1
     return MicroscopeSpec(
         tilts=TiltSpec(min_deg=tilt_min, max_deg=tilt_max, step_deg=float(rng.choice([2.0, 3.0, 3.0]))),
         exposure=ExposureSpec(total_dose=float(rng.uniform(80, 140))),
         optics=OpticsSpec(
-            defocus_um=float(rng.uniform(2.0, 5.0)),
+            defocus_um=float(rng.uniform(0.3, 1.0) if phase_plate else rng.uniform(2.0, 5.0)),
+            phase_shift_deg=float(rng.uniform(60, 120)) if phase_plate else 0.0,
             amplitude_contrast=float(rng.uniform(0.07, 0.1)),
             contrast_factor=float(rng.uniform(0.35, 0.7) * np.sqrt(dose_factor)),
         ),

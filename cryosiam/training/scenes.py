@@ -16,12 +16,14 @@ from cryosiam.inference.normalisation import measure_normalisation
 from cryosiam.training.targets import instance_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from cryosiam.simulation import SimulatedTomogram, Species
+    from cryosiam.simulation.spec import SpeciesSpec
+    from cryosiam.simulation.species import Species
+    from cryosiam.simulation.tomogram import SimulatedTomogram
 
 ARRAYS = ("noisy", "clean", "semantic", "sample", "foreground", "boundary", "distance", "instances")
 
@@ -62,7 +64,11 @@ class Scene:
 
 
 def make_scenes(
-    folder: Path, seeds: Sequence[int], shape_zyx: tuple[int, int, int], species: Sequence[Species]
+    folder: Path,
+    seeds: Sequence[int],
+    shape_zyx: tuple[int, int, int],
+    recipes: Sequence[SpeciesSpec],
+    species: Mapping[str, Species],
 ) -> list[Scene]:
     """Simulate one scene per seed into ``folder``; scenes already there are kept.
 
@@ -74,16 +80,17 @@ def make_scenes(
         Seeds of specimen, microscope and noise.
     shape_zyx
         Size of each scene in voxels.
-    species
-        Particles to pack.
+    recipes, species
+        Particles to pack, and their densities by name; needed where a scene is to be made.
     """
-    from cryosiam.simulation import draw_config, simulate
+    from cryosiam.simulation.draw import draw_spec
+    from cryosiam.simulation.run import simulate
 
     scenes = []
     for seed in seeds:
         target = folder / f"{seed:05d}"
         if not target.exists():
-            _write_scene(target, simulate(draw_config(seed, shape_zyx), species, seed))
+            _write_scene(target, simulate(draw_spec(seed, recipes, shape_zyx), species, seed))
         scenes.append(Scene(target))
     return scenes
 
@@ -92,23 +99,24 @@ def _write_scene(target: Path, simulated: SimulatedTomogram) -> None:
     normalisation = measure_normalisation(
         ArrayVolume(simulated.noisy), run=target.name, source=f"simulated with seed {simulated.seed}"
     )
-    targets = instance_targets(simulated.instances)
+    specimen = simulated.specimen
+    targets = instance_targets(specimen.instances)
     arrays: dict[str, NDArray[np.generic]] = {
         "noisy": normalisation.apply(simulated.noisy).astype(np.float16),
         "clean": simulated.clean.astype(np.float16),
-        "semantic": simulated.semantic.astype(np.uint8),
-        "sample": simulated.sample_mask.astype(np.uint8),
+        "semantic": specimen.semantic.astype(np.uint8),
+        "sample": specimen.sample_mask.astype(np.uint8),
         "foreground": targets["foreground"].astype(np.uint8),
         "boundary": targets["boundary"].astype(np.uint8),
         "distance": (2 * targets["distance"]).astype(np.uint8),
-        "instances": simulated.instances.astype(np.uint16),
+        "instances": specimen.instances.astype(np.uint16),
     }
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(partial / f"{name}.npy", array)
-    picks = simulated.picks
+    picks = specimen.picks
     (partial / "picks.json").write_text(
         json.dumps(
             {

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryosiam.simulation import builtin_species
+from cryosiam.simulation.shapes import builtin_shape, builtin_species
+from cryosiam.simulation.spec import SpeciesSpec
 from cryosiam.training.dense import train_dense
 from cryosiam.training.export import export_dense, export_subtomogram
 from cryosiam.training.recipe import OptimiserRecipe, Recipe, SceneRecipe
@@ -31,13 +32,15 @@ def silent(*_: object) -> None:
 
 @pytest.mark.slow
 def test_dense_recipe_end_to_end(tmp_path: Path) -> None:
-    species = builtin_species(10.0)
-    scenes = make_scenes(tmp_path / "scenes", (1, 2, 3), RECIPE.scenes.shape_zyx, species)
+    species = {one.name: one for one in builtin_species(10.0)}
+    recipes = [SpeciesSpec(name=name, source=f"builtin:{name}") for name in species]
+    species["nucleosome"] = builtin_shape("nucleosome", 10.0)
+    scenes = make_scenes(tmp_path / "scenes", (1, 2, 3), RECIPE.scenes.shape_zyx, recipes, species)
     before = (scenes[0].folder / "noisy.npy").stat().st_mtime_ns
-    make_scenes(tmp_path / "scenes", (1,), RECIPE.scenes.shape_zyx, species)
+    make_scenes(tmp_path / "scenes", (1,), RECIPE.scenes.shape_zyx, recipes, {})
     assert (scenes[0].folder / "noisy.npy").stat().st_mtime_ns == before
     network, hours = train_dense(RECIPE, scenes[:1], tmp_path / "dense", silent)
-    radii = {s.name: s.radius_angstrom for s in species}
+    radii = {name: one.radius_angstrom for name, one in species.items()}
     # Two steps learn nothing to calibrate scores on; the export says so, and the weights are written all the same.
     with pytest.raises(ValueError, match="calibration needs true and false instances"):
         export_dense(tmp_path / "weights", network, RECIPE, scenes[1:], radii, hours)
