@@ -19,6 +19,8 @@ _ALIKE_SHARE: Final = 0.7
 _MISS_ANGSTROM: Final = 4.0
 _NEAR_ANGSTROM: Final = 15.0
 _TRIMMING_ROUNDS: Final = 3
+_RESIDUES_COMPARED: Final = 60
+_FEWEST_COMMON: Final = 10
 _CORE_SHARE: Final = 0.7
 _SAME_AXIS_COSINE: Final = 0.99
 _CUBIC: Final = {(12, 3): "T", (24, 4): "O", (60, 5): "I"}
@@ -70,6 +72,8 @@ def point_group(chains: Sequence[Chain]) -> str:
     if not long:
         return UNKNOWN
     kinds = [_aligned(kind) for kind in _kinds(long)]
+    if min(kind.shape[1] for kind in kinds) < _FEWEST_COMMON:
+        return UNKNOWN
     fewest = min(kinds, key=len)
     rotations = []
     for copy in fewest:
@@ -93,11 +97,12 @@ def _kinds(chains: Sequence[Chain]) -> list[list[Chain]]:
 
 
 def _aligned(kind: Sequence[Chain]) -> NDArray[np.float64]:
-    """Return the traces (copies, residues, 3) of the residues that all copies show."""
+    """Return the traces (copies, residues, 3) of residues that all copies show, evenly chosen along the chain."""
     common = kind[0].numbers
     for chain in kind[1:]:
         if chain.numbers is not common:
             common = np.intersect1d(common, chain.numbers)
+    common = common[:: max(1, len(common) // _RESIDUES_COMPARED)]
     return np.array([chain.trace[np.unique(chain.numbers, return_index=True)[1]][_in(chain, common)] for chain in kind])
 
 
