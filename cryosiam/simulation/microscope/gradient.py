@@ -113,7 +113,18 @@ def delocalisation_pixels(defocus_um: float, pixel_size_angstrom: float, voltage
     return int(np.clip(np.ceil(reach), _FEWEST_MARGIN_PIXELS, _MOST_MARGIN_PIXELS))
 
 
-def continued_along_y(image: NDArray[np.float32], height: int) -> NDArray[np.float32]:
-    """Continue an image along y by its mirror image, to ``height`` pixels with the same centre pixel."""
-    before = volume_centre_index(height) - volume_centre_index(image.shape[0])
-    return np.pad(image, ((before, height - image.shape[0] - before), (0, 0)), mode="symmetric")
+def continued(image: NDArray[np.float32], shape_yx: tuple[int, int]) -> NDArray[np.float32]:
+    """Continue an image by its mirror image to a larger shape with the same centre pixel."""
+    befores = [
+        volume_centre_index(wide) - volume_centre_index(size) for wide, size in zip(shape_yx, image.shape, strict=True)
+    ]
+    pads = [(before, wide - size - before) for before, wide, size in zip(befores, shape_yx, image.shape, strict=True)]
+    return np.pad(image, pads, mode="symmetric")
+
+
+def cropped(image: NDArray[np.float32], shape_yx: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the middle of an image, with the same centre pixel."""
+    first_y, first_x = (
+        volume_centre_index(wide) - volume_centre_index(size) for wide, size in zip(image.shape, shape_yx, strict=True)
+    )
+    return np.ascontiguousarray(image[first_y : first_y + shape_yx[0], first_x : first_x + shape_yx[1]])

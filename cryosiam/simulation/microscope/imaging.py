@@ -24,7 +24,7 @@ from scipy import fft
 from cryosiam.simulation.microscope.ctf import CTF, frequency_grid, interaction_constant
 from cryosiam.simulation.microscope.damage import signal_left
 from cryosiam.simulation.microscope.detector import cycles_per_physical_pixel, mtf
-from cryosiam.simulation.microscope.gradient import DefocusGradient, continued_along_y, delocalisation_pixels
+from cryosiam.simulation.microscope.gradient import DefocusGradient, continued, delocalisation_pixels
 from cryosiam.simulation.microscope.ice import IcePath, transmission
 from cryosiam.simulation.microscope.jitter import AlignmentError, draw_alignment_errors
 from cryosiam.simulation.microscope.noise import count, count_halves, counted_share, noise_filter
@@ -220,7 +220,7 @@ class _Camera:
             nominal_ctf(optics, defocus_um + offset, phase_shift).at(self.frequency, self.azimuth).astype(np.float32)
             for offset in gradient.offsets_um
         )
-        spectrum = gradient.imaged(continued_along_y(projection, self.wide_yx[0]), transfers) * seen
+        spectrum = gradient.imaged(continued(projection, self.wide_yx), transfers) * seen
         seen_wide = fft.irfft2(spectrum, s=self.wide_yx).astype(np.float32, copy=False)
         contrast = error.turn_and_crop(seen_wide, self.shape_yx)
         phase = interaction_constant(optics.voltage_kv) * PROTEIN_CONTRAST_VOLT * pixel

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from cryosiam.geometry import volume_centre_index
+from cryosiam.simulation.microscope.gradient import cropped
 from cryosiam.simulation.spec import fixed
 
 if TYPE_CHECKING:
@@ -47,14 +48,10 @@ class AlignmentError:
 
     def turn_and_crop(self, image: NDArray[np.float32], shape_yx: tuple[int, int]) -> NDArray[np.float32]:
         """Rotate and magnify about the centre, and keep the middle of the image."""
+        if self.rotation_deg == 0 and self.magnification == 1:
+            return cropped(image, shape_yx)
         centre = [volume_centre_index(size) for size in image.shape]
         centre_kept = [volume_centre_index(size) for size in shape_yx]
-        if self.rotation_deg == 0 and self.magnification == 1:
-            rows, columns = (
-                slice(outer - inner, outer - inner + size)
-                for outer, inner, size in zip(centre, centre_kept, shape_yx, strict=True)
-            )
-            return np.ascontiguousarray(image[rows, columns])
         back = np.linalg.inv(self._matrix())[::-1, ::-1]
         turned: NDArray[np.float32] = ndimage.affine_transform(
             image, back, centre - back @ centre_kept, shape_yx, order=_SPLINE_ORDER, mode="mirror"

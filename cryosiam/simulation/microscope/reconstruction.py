@@ -13,7 +13,7 @@ from scipy import fft
 from cryosiam.geometry import volume_centre_index
 from cryosiam.simulation.microscope.ctf import frequency_grid
 from cryosiam.simulation.microscope.damage import dose_weights
-from cryosiam.simulation.microscope.gradient import delocalisation_pixels
+from cryosiam.simulation.microscope.gradient import continued, cropped, delocalisation_pixels
 from cryosiam.simulation.microscope.imaging import defocus_gradient, nominal_ctf
 from cryosiam.simulation.spec import fixed
 from cryosiam.tomography.back_projection import BackProjectedVolume, available_threads, r_weight
@@ -174,15 +174,6 @@ class _Preparation:
 
     def _filtered(self, image: NDArray[np.float32], tilt: int, correction: Correction) -> NDArray[np.float32]:
         series, optics = self.series, self.spec.microscope.optics
-        pads = [
-            (volume_centre_index(wide) - volume_centre_index(size), size)
-            for wide, size in zip(self.wide_yx, image.shape, strict=True)
-        ]
-        continued = np.pad(
-            image,
-            [(before, wide - size - before) for (before, size), wide in zip(pads, self.wide_yx, strict=True)],
-            mode="symmetric",
-        )
         weight = np.float32(1)
         if self.dose_table is not None:
             weight = np.interp(self.frequency, self.dose_table[0], self.dose_table[1][tilt]).astype(np.float32)
@@ -199,9 +190,7 @@ class _Preparation:
             )
             for offset in gradient.offsets_um
         )
-        rows, columns = (slice(before, before + size) for before, size in pads)
-        filtered: NDArray[np.float32] = gradient.corrected(continued, filters)[rows, columns]
-        return filtered
+        return cropped(gradient.corrected(continued(image, self.wide_yx), filters), (image.shape[0], image.shape[1]))
 
 
 def _correction_filter(
