@@ -11,7 +11,9 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STEPS: Final = 24
+_STEPS: Final = 30
+_FULL_STEPS: Final = 10
+_LONGEST_STEP_ANGSTROM: Final = 60.0
 _TOLERANCE_ANGSTROM: Final = 0.03
 _NODE_SPACING_ANGSTROM: Final = 21.0
 _SURVEY_STEP: Final = 4
@@ -189,7 +191,8 @@ def _nearest(
 ) -> float:
     """Find the foot of the perpendicular from a point; returns the signed distance.
 
-    Newton's step onto the surface, together with a slide along it towards the start, until both vanish.
+    Newton's step onto the surface, together with a slide along it towards the start, until both vanish; shorter
+    slides after a while, as full ones need not settle where the surface bends as tightly as the point is far.
     """
     found[:] = start
     sign = 1.0
@@ -201,7 +204,9 @@ def _nearest(
             sign = -1.0
         off = start - found
         along = off[0] * normal[0] + off[1] * normal[1] + off[2] * normal[2]
-        move = (off - along * normal) - (level / steep) * normal
+        slide = 1.0 if step < _FULL_STEPS else 0.5
+        onto = min(max(level / steep, -_LONGEST_STEP_ANGSTROM), _LONGEST_STEP_ANGSTROM)
+        move = slide * (off - along * normal) - onto * normal
         found += move
         if move[0] ** 2 + move[1] ** 2 + move[2] ** 2 < _TOLERANCE_ANGSTROM**2:
             break
