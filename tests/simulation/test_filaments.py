@@ -227,6 +227,14 @@ def test_filaments_are_labelled_and_lie_in_the_slab():
     assert list(np.unique(canvas.instances)) == [0, *range(5, 11)]
 
 
+def test_no_filament_reaches_out_of_the_slab():
+    canvas, filaments, _ = built(
+        FilamentSpec(microtubules=2, actin=6, dna=10), thickness_nm=35.0, tilt_deg=6, roughness_angstrom=30
+    )
+    assert len(filaments) >= 10
+    assert canvas.density[~canvas.sample].sum() < 2e-3 * canvas.density.sum()
+
+
 def test_labels_hold_the_density():
     canvas, _, _ = built(FilamentSpec(microtubules=2, actin=5, dna=5))
     assert canvas.density[canvas.semantic > 0].sum() > 0.85 * canvas.density.sum()
