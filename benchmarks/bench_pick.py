@@ -30,7 +30,10 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from cryosiam.simulation import SimulationConfig, builtin_species, simulate
+from cryosiam.simulation.build import species_wanted
+from cryosiam.simulation.run import simulate
+from cryosiam.simulation.sources import load_all
+from cryosiam.simulation.spec import read_spec
 
 BIN = Path(sys.executable).parent
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -181,9 +184,9 @@ def measure_all(options: argparse.Namespace, folder: Path) -> list[str]:
     about = machine()
     scene_shape = (shape[0], -(-shape[1] // 2), -(-shape[2] // 2))
     # Twice as deep, the mirror image adds a second sample of the same thickness.
-    config = SimulationConfig(shape_zyx=scene_shape, voxel_size_angstrom=VOXEL_SIZE_ANGSTROM)
+    recipe = read_spec("demo").model_copy(update={"shape_zyx": scene_shape})
     print(f"simulating a scene of {size(scene_shape)} voxels", flush=True)
-    scene = simulate(config, builtin_species(VOXEL_SIZE_ANGSTROM), options.seed).noisy
+    scene = simulate(recipe, load_all(species_wanted(recipe), VOXEL_SIZE_ANGSTROM), options.seed).noisy
 
     print(f"picking {size(shape)} voxels", flush=True)
     cost, record = measure_pick(folder / "once", mirrored(scene, shape), options.weights)

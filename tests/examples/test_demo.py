@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+SMALL = ("--runs", "1", "--shape", "48", "72", "80")
 
 
 def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -19,18 +20,18 @@ def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    made = run("make_demo_project.py", "--runs", "1", "--shape", "48", "72", "80", cwd=folder)
+    made = run("make_demo_project.py", *SMALL, cwd=folder)
     assert made.returncode == 0, made.stderr
     return folder
 
 
 def test_project_has_a_tomogram_and_consistent_truth(folder: Path) -> None:
     project = copick.from_file(str(folder / "demo/project.json"))
-    demo = project.get_run("demo-01")
+    demo = project.get_run("demo-9101")
     tomogram = demo.get_voxel_spacing(10.0).get_tomograms("wbp")[0].numpy()
     assert tomogram.shape == (48, 72, 80)
-    instances = demo.get_segmentations(user_id="truth", is_instance=True)[0].numpy()
-    semantic = demo.get_segmentations(user_id="truth", is_multilabel=True)[0].numpy()
+    instances = demo.get_segmentations(name="particle", user_id="truth", is_instance=True)[0].numpy()
+    semantic = demo.get_segmentations(name="semantic", user_id="truth", is_multilabel=True)[0].numpy()
     particle = project.get_object("particle").label
     checked = 0
     for picks in demo.get_picks(user_id="truth"):
@@ -62,7 +63,7 @@ def test_score_without_picks_or_project_is_one_sentence(folder: Path) -> None:
 
 def test_making_it_again_changes_nothing(folder: Path) -> None:
     before = (folder / "demo/project.json").stat().st_mtime_ns
-    again = run("make_demo_project.py", cwd=folder)
+    again = run("make_demo_project.py", *SMALL, cwd=folder)
     assert again.returncode == 0
     assert "already" in again.stdout
     assert (folder / "demo/project.json").stat().st_mtime_ns == before

@@ -1,6 +1,5 @@
 """Contrast is right on real tomograms and their negatives, on simulated ones, and unsure about noise."""
 
-import warnings
 from pathlib import Path
 
 import mrcfile
@@ -61,11 +60,16 @@ def test_noise_leaves_it_unknown(shape: tuple[int, int, int]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 5])
 def test_simulated_tomograms(seed: int) -> None:
-    from cryosiam.simulation import builtin_species, draw_config, simulate
+    from cryosiam.simulation.run import simulate
+    from cryosiam.simulation.shapes import builtin_species
+    from cryosiam.simulation.spec import SimulationSpec, read_spec
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        noisy = simulate(draw_config(seed, (48, 96, 96)), builtin_species(10.0), seed).noisy
+    demo = read_spec("demo").model_dump()
+    slab = {**demo["specimen"]["slab"], "thickness_nm": 36}
+    small = SimulationSpec.model_validate(
+        {**demo, "shape_zyx": (48, 96, 96), "specimen": {**demo["specimen"], "slab": slab}}
+    )
+    noisy = simulate(small, {one.name: one for one in builtin_species(10.0)}, seed).noisy
     assert guess_contrast(ArrayVolume(noisy), 10.0).leaning is Contrast.DARK
     assert guess_contrast(ArrayVolume(-noisy), 10.0).leaning is Contrast.BRIGHT
 

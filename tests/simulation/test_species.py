@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cryosiam.errors import InputError
-from cryosiam.simulation import builtin_species, species_from_density, training_species
-from cryosiam.simulation.shapes import MEMBRANE_CENTRES_ANGSTROM, SHAPE_NAMES, builtin_shape
-from cryosiam.simulation.species import particle_mask
+from cryosiam.simulation.build import species_wanted
+from cryosiam.simulation.shapes import MEMBRANE_CENTRES_ANGSTROM, SHAPE_NAMES, builtin_shape, builtin_species
+from cryosiam.simulation.sources import load_all
+from cryosiam.simulation.spec import read_spec
+from cryosiam.simulation.species import particle_mask, species_from_density
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"real structures are not at {DATA}")
@@ -50,11 +51,6 @@ def test_a_shell_is_filled_though_it_has_pores():
     one = species_from_density("shell", shell, 10.0)
     half = one.mask.shape[0] // 2
     assert one.mask[half, half, half]
-
-
-def test_a_missing_training_file_is_said(tmp_path):
-    with pytest.raises(InputError, match="is missing"):
-        training_species(tmp_path)
 
 
 def test_names_with_underscores_and_empty_densities_are_refused():
@@ -114,10 +110,10 @@ def test_a_mask_does_not_depend_on_the_voxel_size():
 
 @needs_data
 @pytest.mark.slow
-def test_training_species_load_at_another_voxel_size():
-    species = training_species(DATA, 12.0)
-    assert len(species) >= 20
-    assert {"ribosome", "apo-ferritin", "thyroglobulin", "beta-galactosidase", "virus-like-particle"} <= set(species)
+@pytest.mark.parametrize("preset", ["general", "transcription-translation", "chromatin", "czii", "training"])
+def test_species_of_the_presets_load_at_another_voxel_size(preset):
+    species = load_all(species_wanted(read_spec(preset)), 12.0, structures_dir=DATA)
+    assert species
     for one in species.values():
-        assert 0.5 < np.percentile(one.density[one.mask], 95) < 1.6
-        assert 30 < one.radius_angstrom < 250
+        assert 0.4 < np.percentile(one.density[one.mask], 95) < 1.7, one.name
+        assert 20 < one.radius_angstrom < 310, one.name

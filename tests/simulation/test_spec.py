@@ -1,0 +1,106 @@
+"""Recipes: what is refused, and how ranges are drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryosiam.errors import InputError
+from cryosiam.simulation.benchmark import choose, tomograms
+from cryosiam.simulation.presets import preset_names
+from cryosiam.simulation.spec import SimulationSpec, fixed, parse_spec, read_spec
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_are_recipes_of_their_name(name: str) -> None:
+    assert read_spec(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("specimen: {slab: {thicknes: 3}}", "specimen.slab.thicknes"),
+        ("a: [", "not readable YAML near line"),
+        ("[1, 2]", "not a simulation recipe"),
+        ("specimen: {occupancy: 0.95}", "occupancy must lie between 0 and 0.8"),
+        ("specimen: {occupancy: [0.4, 0.2]}", "a range runs from low to high"),
+        ("specimen: {slab: {thickness_nm: 200}}", "does not fit a volume 96 nm deep"),
+        ("specimen: {slab: {thickness_nm: -1}}", "thickness_nm must be positive"),
+        ("specimen: {filaments: {nucleosomes: 3}}", "nucleosomes need DNA"),
+        ("specimen: {filaments: {protofilaments: [11, 13]}}", "between 12 and 15"),
+        ("specimen: {species: [{name: a_b, source: x}]}", "species.0.name"),
+        ("specimen: {species: [{name: a, source: x}, {name: a, source: y}]}", "named twice: a"),
+        ("microscope: {tilts: {step_deg: 0}}", "tilts.step_deg"),
+        ("microscope: {tilts: {min_deg: 20, max_deg: 10}}", "max_deg must not be below"),
+        ("microscope: {exposure: {total_dose: -3}}", "total_dose must be positive"),
+        ("microscope: {optics: {defocus_um: 30000}}", "it is in µm"),
+        ("voxel_size_angstrom: 0", "voxel_size_angstrom"),
+        ("voxel_size_angstrom: .nan", "voxel_size_angstrom"),
+        ("shape_zyx: [4, 64, 64]", "between 16 and 4096"),
+        ("noise: {share: 1.5}", "share must lie between 0 and 1"),
+    ],
+)
+def test_bad_recipes_get_a_sentence_that_names_the_key(text: str, sentence: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        parse_spec(text, "mine.yaml")
+    assert sentence in str(refusal.value)
+    assert str(refusal.value).startswith("mine.yaml")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_recipe_that_is_not_there_names_the_presets(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give a YAML file, or one of the presets chromatin"):
+        read_spec(tmp_path / "none.yaml")
+
+
+@given(seed=st.integers(0, 2**31))
+def test_ranges_are_drawn_once_and_for_all(seed: int) -> None:
+    spec = SimulationSpec.model_validate(
+        {
+            "specimen": {"slab": {"thickness_nm": [60, 90]}, "membranes": {"vesicle_diameter_nm": [40, 50]}},
+            "microscope": {"optics": {"defocus_um": [2, 5]}},
+        }
+    )
+    drawn = spec.for_seed(seed)
+    assert 60 <= fixed(drawn.specimen.slab.thickness_nm) <= 90
+    assert 2 <= fixed(drawn.microscope.optics.defocus_um) <= 5
+    # Drawn for each vesicle, not for the tomogram.
+    assert drawn.specimen.membranes.vesicle_diameter_nm == (40, 50)
+    assert drawn == spec.for_seed(seed) == drawn.for_seed(seed + 1)
+    with pytest.raises(ValueError, match="was not drawn"):
+        fixed(spec.specimen.slab.thickness_nm)
+
+
+def test_the_benchmark_is_the_fixed_one() -> None:
+    everything = {one.name: one for one in tomograms()}
+    assert len(everything) == 16 + 200 + 40 + 40
+    for name, thickness, defocus, occupancy in (("G1", 60, 2, 0.5), ("G4", 75, 4, 0.65), ("G8", 100, 4, 0.65)):
+        spec = everything[name].spec
+        assert spec.shape_zyx == (200, 600, 600)
+        assert spec.voxel_size_angstrom == 6.8
+        assert fixed(spec.specimen.slab.thickness_nm) == thickness
+        assert fixed(spec.microscope.optics.defocus_um) == defocus
+        assert fixed(spec.specimen.occupancy) == occupancy
+        assert everything[name].seed == 9000 + int(name[1:])
+    z4 = everything["Z4"]
+    assert (z4.seed, z4.spec.shape_zyx, z4.spec.voxel_size_angstrom) == (9034, (184, 630, 630), 10)
+    assert {one.name: one.count for one in z4.spec.specimen.species} == dict.fromkeys(
+        ("apo-ferritin", "beta-galactosidase", "ribosome", "thyroglobulin", "virus-like-particle"), 40
+    )
+    chromatin = everything["C1"].spec.specimen.filaments
+    assert (chromatin.dna, chromatin.nucleosomes) == (20, 200)
+
+
+def test_parts_of_the_benchmark_are_chosen_by_name_group_and_seed() -> None:
+    assert [one.name for one in choose(["G1", "train-txtl:301-302", "G1"])] == [
+        "G1",
+        "train-txtl-0301",
+        "train-txtl-0302",
+    ]
+    assert len(choose(["test"])) == 16
+    for word in ("G9", "train-general:500", "train-general:x"):
+        with pytest.raises(InputError, match=word):
+            choose([word])
