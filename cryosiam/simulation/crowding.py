@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cryosiam.simulation.species import Species
 
 _OCCUPANCIES: Final = (0.45, 0.65, 0.8)
-_LEANS: Final = (0.0, 0.5, 2.0)
+_LEANS: Final = (0.0, 0.7, 2.0)
 """At these occupancies a species' share of the volume is weighted by this power of its own volume."""
 _LOG2_SAMPLES: Final = (0.0, 8.0, 8.0)
 """And the tightest of 2 to this power positions is taken."""
@@ -52,8 +52,10 @@ _BLOCK_Y: Final = 32
 _BLOCKS_PER_TRIAL: Final = 8
 _BATCH: Final = 16
 """Particles sought at the same time: fixed, so that the result does not depend on the number of threads."""
-_PATIENCE: Final = 6
+_PATIENCE: Final = 4
 """Rotations of a species for which a block must have no room before it counts as full for that species."""
+_LAST_RESORTS: Final = 3
+"""How many of the smallest species are tried again for what is left at the end."""
 _ORIENTATIONS_OF_OPENING: Final = 6
 
 
@@ -129,7 +131,7 @@ def fill(
             packer.place(kind, None, left * shares[index] / shares[index:].sum())
             if progress is not None:
                 progress(f"particles: {kind.name}, {packer.filled_voxels / max(packer.free_voxels, 1):.0%} filled")
-        for kind in shared:
+        for kind in reversed(shared[-_LAST_RESORTS:]):
             packer.place(kind, None, occupancy * packer.free_voxels - packer.filled_voxels)
     return packer.filling(occupancy)
 
