@@ -10,6 +10,9 @@ from typer.core import TyperGroup
 
 import cryosiam
 from cryosiam.cli.adapters import adapters
+from cryosiam.cli.evaluate import EPILOG as EVALUATE_EPILOG
+from cryosiam.cli.evaluate import HELP as EVALUATE_HELP
+from cryosiam.cli.evaluate import evaluate
 from cryosiam.cli.info import info
 from cryosiam.cli.pick import COMMANDS
 from cryosiam.cli.reconstruct import EPILOG as RECONSTRUCT_EPILOG
@@ -84,6 +87,7 @@ def cryosiam_command(
 for _name, (_function, _help, _epilog) in COMMANDS.items():
     app.command(_name, help=_help, epilog=_epilog)(_function)
 app.command("reconstruct", help=RECONSTRUCT_HELP, epilog=RECONSTRUCT_EPILOG)(reconstruct)
+app.command("evaluate", help=EVALUATE_HELP, epilog=EVALUATE_EPILOG)(evaluate)
 app.command("info")(info)
 app.command("adapters")(adapters)
 app.add_typer(simulate, name="simulate")

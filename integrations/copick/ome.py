@@ -11,7 +11,7 @@ import numpy as np
 from cryosiam.domain import Contrast, Hand, MissingWedge
 from cryosiam.errors import InputError
 from cryosiam.integrations.copick.library import logging_kept
-from cryosiam.integrations.copick.zarr_volume import ZarrVolume
+from cryosiam.integrations.copick.zarr_volume import CACHE_BYTES, ZarrVolume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,8 +63,8 @@ def open_group(store: Any, where: str) -> Any:
         raise InputError(f"{where} holds no Zarr group; it was not written to its end, write it again") from error
 
 
-def read_volume(group: Any, where: str) -> tuple[ZarrVolume, float]:
-    """Return the full-resolution volume of a group and its voxel size in Å.
+def read_volume(group: Any, where: str, cache_bytes: int = CACHE_BYTES) -> tuple[ZarrVolume, float]:
+    """Return the full-resolution volume of a group and its voxel size in Å; ``cache_bytes`` as in `ZarrVolume`.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def read_volume(group: Any, where: str) -> tuple[ZarrVolume, float]:
             f"array '{path}' of {where} has shape {array.shape} and type {array.dtype}; "
             "a volume of numbers (z, y, x) is needed"
         )
-    return ZarrVolume(array, where), voxel_size
+    return ZarrVolume(array, where, cache_bytes), voxel_size
 
 
 def read_acquisition(group: Any, where: str) -> Acquisition:

@@ -139,7 +139,7 @@ class CopickSource:
             If a file of picks is damaged.
         """
         sets = [picks for picks in self._pick_sets(run) if picks.user_id != self._own_user_id]
-        parts = [_columns(picks) for picks in sets]
+        parts = [pick_columns(picks) for picks in sets]
         parts = [part for part in parts if len(part["scores"])]
         if not parts:
             return None
@@ -185,7 +185,7 @@ def _is_made_from_another(entry: TomogramEntry) -> bool:
     return facts is not None and (PRODUCT in entry.tomogram_type or COMPANION in facts)
 
 
-def _columns(picks: Any) -> dict[str, Any]:
+def pick_columns(picks: Any) -> dict[str, Any]:
     """Return the columns of one pick set, shifts folded into the positions."""
     try:
         with logging_kept():
