@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import fft, ndimage
 
 from cryosiam.domain import Picks
 from cryosiam.simulation.fast.imaging import FastMicroscope
-from cryosiam.simulation.fast.transfer import TiltState
-from cryosiam.simulation.microscope.imaging import take_tilt_series
-from cryosiam.simulation.microscope.reconstruction import Reconstructions, reconstruct_volumes
+from cryosiam.simulation.fast.planes import TiltPlanes
+from cryosiam.simulation.fast.transfer import SeriesTransfer, TiltState
+from cryosiam.simulation.microscope.imaging import nominal_ctf, take_tilt_series
+from cryosiam.simulation.microscope.reconstruction import Reconstructions, _correction_filter, reconstruct_volumes
 from cryosiam.simulation.spec import SimulationSpec
 from cryosiam.simulation.tomogram import Specimen
 
@@ -137,3 +140,54 @@ def test_noise_has_the_level_and_spectrum_of_the_exact_path(name: str) -> None:
     for sector in (central, ~central & (angle > 0), ~central & (angle < 0)):
         sums = [np.bincount(shell[sector] // 2, one[sector])[2:10] for one in powers]
         np.testing.assert_allclose(sums[1], sums[0], rtol=0.1)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (33, 45, 51)])
+def test_same_seed_same_bytes_whatever_the_threads(shape: tuple[int, int, int]) -> None:
+    """Also of odd shapes; halves add up to the whole."""
+    before = torch.get_num_threads()
+    density = np.random.default_rng(0).random(shape, np.float32)
+    microscope = FastMicroscope(recipe("plain"), shape)
+    made = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            made.append(microscope.image(density, np.random.default_rng(1)))
+    finally:
+        torch.set_num_threads(before)
+    for other in made[1:]:
+        np.testing.assert_array_equal(other.noisy, made[0].noisy)
+        np.testing.assert_array_equal(other.corrected, made[0].corrected)
+    halves = made[0].halves
+    assert halves is not None
+    np.testing.assert_allclose((halves[0] + halves[1]) / 2, made[0].noisy, atol=1e-5)
+    assert made[0].noisy.shape == shape
+    assert made[0].noisy.std() == pytest.approx(1, rel=1e-4)
+    assert np.abs(np.corrcoef((halves[0] - halves[1]).ravel(), made[0].noisy.ravel())[0, 1]) < 0.05
+
+
+def test_protein_is_dark() -> None:
+    volumes = FastMicroscope(recipe("plain")).image(seen(), np.random.default_rng(1))
+    assert volumes.corrected is not None
+    assert np.corrcoef(volumes.corrected.ravel(), seen().ravel())[0, 1] < -0.3
+
+
+def test_wiener_filter_is_that_of_the_exact_path() -> None:
+    spec = recipe("flipped and astigmatic")
+    planes = TiltPlanes(SHAPE, [0.0, 30.0])
+    state = dataclasses.replace(
+        TiltState.nominal(spec),
+        tilt_angles_deg=np.array([0.0, 30.0]),
+        prior_dose=np.zeros(2),
+        defocus_um=np.full(2, 4.5),
+        phase_shift_deg=np.array([0.0, 40.0]),
+        shifts_angstrom=np.zeros((2, 2)),
+    )
+    wiener = SeriesTransfer(spec, planes, state).wiener(slice(None)).numpy()
+    for tilt in range(2):
+        kx = planes.kx[:, None] / planes.cosines[tilt]
+        inside = kx[:, 0] <= 0.5
+        k, azimuth = np.hypot(planes.ky, kx) / VOXEL, np.arctan2(planes.ky, kx)
+        ctf = nominal_ctf(spec.microscope.optics, 4.5, state.phase_shift_deg[tilt]).at(k, azimuth)
+        expected = _correction_filter(ctf, k, "wiener")
+        np.testing.assert_allclose(wiener[inside, tilt], expected[inside], atol=0.05 * np.abs(expected).max())
