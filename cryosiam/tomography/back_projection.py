@@ -38,6 +38,7 @@ def r_weight(
     images: NDArray[np.floating],
     roll_off_start: float = ROLL_OFF_START,
     roll_off_sigma: float = ROLL_OFF_SIGMA,
+    oversampling: int = 1,
 ) -> NDArray[np.float32]:
     """Weight each image row by spatial frequency, across the tilt axis.
 
@@ -53,11 +54,14 @@ def r_weight(
         Where the fall begins, cycles per pixel; 0.5 or more keeps the pure ramp.
     roll_off_sigma
         Width of the fall, cycles per pixel; 0 cuts sharply.
+    oversampling
+        Samples per pixel of the result along x, by Fourier interpolation; pixel ``i`` becomes sample
+        ``i * oversampling``.
 
     Returns
     -------
     NDArray
-        ``(n, y, x)`` filtered images.
+        ``(n, y, x * oversampling)`` filtered images.
 
     Raises
     ------
@@ -66,11 +70,12 @@ def r_weight(
     """
     width = images.shape[-1]
     spectrum_filter = _ramp(2 * width, roll_off_start, roll_off_sigma)
-    weighted = np.empty(images.shape, np.float32)
+    finer = oversampling * width
+    weighted = np.empty((*images.shape[:-1], finer), np.float32)
     for image, target in zip(images, weighted, strict=True):
         padded = np.concatenate([image, image[:, ::-1]], axis=1, dtype=np.float32)
-        filtered = fft.irfft(fft.rfft(padded, axis=1) * spectrum_filter, n=2 * width, axis=1)
-        target[:] = filtered[:, :width]
+        filtered = fft.irfft(fft.rfft(padded, axis=1) * (spectrum_filter * oversampling), n=2 * finer, axis=1)
+        target[:] = filtered[:, :finer]
     return weighted
 
 
@@ -93,6 +98,7 @@ def back_project(
     tilt_angles_deg: ArrayLike,
     thickness: int,
     threads: int | None = None,
+    oversampling: int = 1,
 ) -> NDArray[np.float32]:
     """Smear tilt images back into a volume, with linear interpolation.
 
@@ -109,18 +115,22 @@ def back_project(
         Voxels along z of the volume.
     threads
         Threads to use; default all cores this process may use. The result does not depend on it.
+    oversampling
+        Samples per pixel that the images hold along x, see :func:`r_weight`. Linear interpolation between single
+        pixels blurs fine detail and leaves about 1e-5 of the energy outside the planes that the tilts saw; four
+        samples per pixel leave 1e-7.
 
     Returns
     -------
     NDArray
-        Volume ``(z, y, x)`` of shape ``(thickness, images.shape[1], images.shape[2])``.
+        Volume ``(z, y, x)`` of shape ``(thickness, images.shape[1], images.shape[2] // oversampling)``.
 
     Raises
     ------
     ValueError
         If the number of angles is not the number of images, or ``thickness`` is not positive.
     """
-    volume = BackProjectedVolume(images, tilt_angles_deg, thickness, threads)
+    volume = BackProjectedVolume(images, tilt_angles_deg, thickness, threads, oversampling)
     depth, height, width = volume.shape
     return volume.read((slice(0, depth), slice(0, height), slice(0, width)))
 
@@ -133,7 +143,7 @@ class BackProjectedVolume:
 
     Parameters
     ----------
-    images, tilt_angles_deg, thickness, threads
+    images, tilt_angles_deg, thickness, threads, oversampling
         As of :func:`back_project`.
 
     Raises
@@ -148,18 +158,22 @@ class BackProjectedVolume:
         tilt_angles_deg: ArrayLike,
         thickness: int,
         threads: int | None = None,
+        oversampling: int = 1,
     ) -> None:
         angles = np.radians(np.asarray(tilt_angles_deg, np.float64).ravel())
         if len(angles) != len(images) or not len(images):
             raise ValueError(f"{len(images)} images but {len(angles)} tilt angles")
         if thickness < 1:
             raise ValueError(f"thickness must be at least 1 voxel, not {thickness}")
+        if images.shape[2] % oversampling:
+            raise ValueError(f"images {images.shape[2]} samples wide do not hold {oversampling} per pixel")
         # y is innermost, so that the kernel's inner loop runs over contiguous memory.
         self._columns = np.ascontiguousarray(images.transpose(0, 2, 1), dtype=np.float32)
-        self._cosines, self._sines = np.cos(angles), np.sin(angles)
+        self._cosines, self._sines = oversampling * np.cos(angles), oversampling * np.sin(angles)
         self._scale = np.float32(_mean_increment(angles))
         self._threads = threads or available_threads()
-        self._shape = (int(thickness), int(images.shape[1]), int(images.shape[2]))
+        self._shape = (int(thickness), int(images.shape[1]), int(images.shape[2] // oversampling))
+        self._centre = volume_centre_index(self._shape[2]) * oversampling
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -175,7 +189,7 @@ class BackProjectedVolume:
         def fill(start: int) -> None:
             stop = min(start + _SLAB_HEIGHT, y.stop)
             slab = np.zeros((region.shape[0], region.shape[2], stop - start), np.float32)
-            _accumulate(self._columns, start, self._cosines, self._sines, z_offset, x_offset, slab)
+            _accumulate(self._columns, start, self._cosines, self._sines, z_offset, x_offset, self._centre, slab)
             slab *= self._scale
             region[:, start - y.start : stop - y.start] = slab.transpose(0, 2, 1)
 
@@ -204,15 +218,19 @@ def _accumulate(
     sines: NDArray[np.float64],
     z_offset: int,
     x_offset: int,
+    centre: int,
     slab: NDArray[np.float32],
 ) -> None:
-    """Add every tilt to ``slab`` (z, x, y), whose first voxel lies at the offsets from the volume's centre."""
+    """Add every tilt to ``slab`` (z, x, y), whose first voxel lies at the offsets from the volume's centre.
+
+    Cosines and sines are in samples of the images per voxel; ``centre`` is the sample on the tilt axis.
+    """
     tilts, width, _ = columns.shape
     depth, columns_wanted, rows = slab.shape
     for z in range(depth):
         for x in range(columns_wanted):
             for t in range(tilts):
-                u = (x + x_offset) * cosines[t] + (z + z_offset) * sines[t] + width // 2
+                u = (x + x_offset) * cosines[t] + (z + z_offset) * sines[t] + centre
                 left = int(np.floor(u))
                 if left < -1 or left >= width:
                     continue

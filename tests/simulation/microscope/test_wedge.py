@@ -78,6 +78,15 @@ def test_back_projection_stays_on_the_planes_but_for_its_interpolation(blobs, im
     assert energy_outside_tilts(smear_interpolated(images, 16), TILTS) < 1e-8
 
 
+def test_four_samples_per_pixel_keep_all_frequencies_on_the_planes(blobs, images):
+    fine = r_weight(project(blobs, TILTS, image_width=2 * WIDTH), oversampling=4)
+    assert np.allclose(fine[:, :, ::4], images, atol=1e-5 * np.abs(images).max())
+    volume = back_project(fine, TILTS, DEPTH, oversampling=4)[:, :, WIDTH // 2 : WIDTH // 2 + WIDTH]
+    assert energy_outside_tilts(volume, TILTS) < 1e-6
+    independent = 4 * smear_interpolated(images, 4) * np.deg2rad(3)
+    assert np.allclose(volume, independent, atol=2e-4 * np.abs(independent).max())
+
+
 def test_white_noise_has_the_share_not_seen():
     noise = np.random.default_rng(2).standard_normal((DEPTH, 32, WIDTH))
     seen = seen_by_tilts((DEPTH, WIDTH), TILTS)
