@@ -44,21 +44,23 @@ class FourierShells:
     voxel_size_angstrom: float
 
     def resolution_angstrom(self, threshold: float) -> float:
-        """Return where the curve first falls below a threshold, by straight lines between shells.
+        """Return where the curve falls below a threshold: after its highest value, by straight lines between shells.
 
-        The shell at frequency 0 is left out. Twice the voxel size where the curve stays above; NaN where it begins
-        below.
+        Below its highest value, a reconstruction lacks low frequencies that the microscope does not transfer; that is
+        not its resolution. The shell at frequency 0 is left out. Twice the voxel size where the curve stays above;
+        NaN where it never is.
         """
         curve = np.nan_to_num(self.correlation[1:], nan=0.0)
         frequency = self.frequency_per_angstrom[1:]
-        below = np.flatnonzero(curve < threshold)
+        top = int(curve.argmax())
+        if curve[top] < threshold:
+            return float("nan")
+        below = np.flatnonzero(curve[top:] < threshold)
         if not len(below):
             return 2 * self.voxel_size_angstrom
-        first = int(below[0])
-        if first == 0:
-            return float("nan")
-        share = (curve[first - 1] - threshold) / (curve[first - 1] - curve[first])
-        return float(1 / (frequency[first - 1] + share * (frequency[first] - frequency[first - 1])))
+        after = top + int(below[0])
+        share = (curve[after - 1] - threshold) / (curve[after - 1] - curve[after])
+        return float(1 / (frequency[after - 1] + share * (frequency[after] - frequency[after - 1])))
 
 
 def fourier_shell_correlation(

@@ -25,6 +25,7 @@ HIDDEN_LAYERS: Final = (256, 128)
 MOST_FOLDS: Final = 4
 MOST_EPOCHS: Final = 100
 _MOST_LABELLED: Final = 20_000
+_BATCHES: Final = (16, 256)
 _CHUNK: Final = 2048
 
 
@@ -39,7 +40,8 @@ class SpeciesF1:
     count
         ``(k,)`` particles of each.
     f1
-        ``(k,)`` F1 (thesis equation 23).
+        ``(k,)`` F1 (thesis equation 23); NaN where all particles of a species were held out together, so that nothing
+        could be learnt of it.
     """
 
     names: tuple[str, ...]
@@ -48,8 +50,9 @@ class SpeciesF1:
 
     @property
     def mean(self) -> float:
-        """Mean over species."""
-        return float(self.f1.mean())
+        """Mean over the species that could be learnt; NaN where none could."""
+        learnt = self.f1[np.isfinite(self.f1)]
+        return float(learnt.mean()) if len(learnt) else float("nan")
 
 
 def f1_per_class(predicted: ArrayLike, truth: ArrayLike, class_count: int) -> NDArray[np.float64]:
@@ -100,12 +103,14 @@ def mlp_f1(vectors: ArrayLike, names: Sequence[str], runs: Sequence[str], seed: 
 
         if len(np.unique(labels)) < 2:
             return lambda unknown: np.full(len(unknown), labels[0])
-        model = MLPClassifier(HIDDEN_LAYERS, max_iter=MOST_EPOCHS, random_state=seed)
+        centre, scale = known.mean(axis=0), np.maximum(known.std(axis=0), 1e-6)
+        batch = int(np.clip(len(known) // 20, *_BATCHES))
+        model = MLPClassifier(HIDDEN_LAYERS, batch_size=batch, max_iter=MOST_EPOCHS, random_state=seed)
         with warnings.catch_warnings():
             # Stopping after a fixed number of epochs is what is wanted.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(known, labels)
-        return lambda unknown: np.asarray(model.predict(unknown), np.int64)
+            model.fit((known - centre) / scale, labels)
+        return lambda unknown: np.asarray(model.predict((unknown - centre) / scale), np.int64)
 
     return _held_out_f1(vectors, names, runs, seed, fit)
 
@@ -117,12 +122,14 @@ def _held_out_f1(vectors: ArrayLike, names: Sequence[str], runs: Sequence[str], 
         raise ValueError("species can be told apart only where there are two or more")
     rng = np.random.default_rng(seed)
     predicted = np.zeros(len(labels), np.int64)
+    learnt = np.zeros(len(species), bool)
     for held_out in _folds(labels, np.asarray(runs, dtype=str), rng):
         known = np.flatnonzero(~held_out)
+        learnt[np.intersect1d(labels[known], labels[held_out])] = True
         if len(known) > _MOST_LABELLED:
             known = np.sort(rng.choice(known, _MOST_LABELLED, replace=False))
         predicted[held_out] = fit(units[known], labels[known], len(species))(units[held_out])
-    f1 = f1_per_class(predicted, labels, len(species))
+    f1 = np.where(learnt, f1_per_class(predicted, labels, len(species)), np.nan)
     return SpeciesF1(tuple(str(name) for name in species), counts.astype(np.int64), f1)
 
 

@@ -145,7 +145,8 @@ def _draw_shells(axes: Axes, part: DenoisingResult) -> None:
     for each, colour in ((part.source, GREY), (part.denoised, BLUE)):
         if each is None:
             continue
-        label = f"{each.tomogram}: 0.5 at {_text(each.resolution_05_angstrom.mean, 1)} Å"
+        crossing = each.resolution_05_angstrom.mean
+        label = each.tomogram if crossing is None else f"{each.tomogram}: 0.5 at {crossing:.1f} Å"
         axes.plot(each.frequency_per_angstrom, _numbers(each.shell_correlation), color=colour, linewidth=2, label=label)
     for threshold in (0.5, 0.143):
         axes.axhline(threshold, color=ORANGE, linewidth=0.8, linestyle="--")
@@ -161,7 +162,10 @@ def _draw_shells(axes: Axes, part: DenoisingResult) -> None:
 
 def _draw_identification(axes: Axes, part: IdentificationResult) -> None:
     """Draw F1 of each species over its mass."""
-    known = {name: (each.mass_kda, each) for name, each in part.species.items() if each.mass_kda}
+    # A species that could not be learnt has no F1.
+    known = {
+        name: (each.mass_kda, each) for name, each in part.species.items() if each.mass_kda and each.knn_f1 is not None
+    }
     masses = [mass for mass, _ in known.values()]
     for marker, colour, label, values in (
         ("o", BLUE, f"network, mean {_text(part.mean_mlp_f1)}", [each.mlp_f1 for _, each in known.values()]),
@@ -173,7 +177,7 @@ def _draw_identification(axes: Axes, part: IdentificationResult) -> None:
         axes.annotate(name, (mass, height), xytext=(0, 6), textcoords="offset points", fontsize=8)
     axes.set_xscale("log")
     axes.set(xlabel="mass (kDa)", ylabel="F1", ylim=(-0.02, 1.08))
-    axes.legend(fontsize=9, loc="lower right")
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
     axes.set_title(f"Identification of {part.particles} particles", fontsize=11)
 
 
