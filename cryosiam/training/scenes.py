@@ -13,7 +13,7 @@ import numpy as np
 
 from cryosiam.domain import ArrayVolume, Picks
 from cryosiam.inference.normalisation import measure_normalisation
-from cryosiam.training.targets import instance_targets
+from cryosiam.simulation.fast.targets import boundary_and_distance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,15 +100,15 @@ def _write_scene(target: Path, simulated: SimulatedTomogram) -> None:
         ArrayVolume(simulated.noisy), run=target.name, source=f"simulated with seed {simulated.seed}"
     )
     specimen = simulated.specimen
-    targets = instance_targets(specimen.instances)
+    boundary, distance = boundary_and_distance(specimen.instances)
     arrays: dict[str, NDArray[np.generic]] = {
         "noisy": normalisation.apply(simulated.noisy).astype(np.float16),
         "clean": simulated.clean.astype(np.float16),
         "semantic": specimen.semantic.astype(np.uint8),
         "sample": specimen.sample_mask.astype(np.uint8),
-        "foreground": targets["foreground"].astype(np.uint8),
-        "boundary": targets["boundary"].astype(np.uint8),
-        "distance": (2 * targets["distance"]).astype(np.uint8),
+        "foreground": (specimen.instances > 0).astype(np.uint8),
+        "boundary": boundary.astype(np.uint8),
+        "distance": (2 * distance).astype(np.uint8),
         "instances": specimen.instances.astype(np.uint16),
     }
     partial = target.with_name(f".{target.name}.partial")

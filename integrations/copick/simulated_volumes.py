@@ -19,8 +19,8 @@ from cryosiam.integrations.copick.zarr_writer import real_errors, write_volume
 from cryosiam.integrations.volumes import BLOCK, boxes
 from cryosiam.pipeline.storage import storage_errors
 from cryosiam.ports import ProductKey
+from cryosiam.simulation.fast.targets import object_boundary
 from cryosiam.simulation.spec import fixed
-from cryosiam.training.targets import touching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,7 +150,7 @@ def _distance_voxels(instances: NDArray[np.int32]) -> NDArray[np.float32]:
     inside = instances > 0
     if not inside.any():
         return np.full(instances.shape, -np.inf, np.float32)
-    edge = touching(instances) & inside
+    edge = object_boundary(instances) & inside
     # Voxels of the edge have their centre half a voxel inside the surface, their neighbours half a voxel outside.
     height = 0.5 - ndimage.distance_transform_edt(~inside).astype(np.float32)
     if not edge.any():
@@ -195,7 +195,7 @@ def _write_maps(run_folder: Path, specimen: Specimen) -> None:
     voxel, instances = specimen.voxel_size_angstrom, specimen.instances
     stem = run_folder / f"VoxelSpacing{voxel:.3f}" / MAIN_TYPE
     distance = ArrayVolume(signed_distance(instances, voxel))
-    boundary = ArrayVolume(touching(instances))
+    boundary = ArrayVolume(object_boundary(instances))
     write_volume(stem.with_name(f"{MAIN_TYPE}_signed-distance_features.zarr"), distance, voxel, 1, np.float32, {})
     write_volume(stem.with_name(f"{MAIN_TYPE}_boundary_features.zarr"), boundary, voxel, 1, np.float32, {})
 

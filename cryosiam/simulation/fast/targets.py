@@ -32,8 +32,7 @@ def boundary_and_distance(instances: NDArray[np.int32]) -> tuple[NDArray[np.bool
         voxel inside; beyond the array nothing is known, and its faces are no edge.
     """
     ids = np.ascontiguousarray(instances)
-    boundary = np.zeros(ids.shape, np.bool_)
-    _mark_boundary(ids, boundary)
+    boundary = object_boundary(ids)
     core = (ids > 0) & ~boundary
     far = np.int32(3 * _REACH**2)
     squared = np.where(core, far, np.int32(0))
@@ -42,6 +41,13 @@ def boundary_and_distance(instances: NDArray[np.int32]) -> tuple[NDArray[np.bool
         squared = np.moveaxis(_nearest_along_first(swapped.reshape(len(swapped), -1)).reshape(swapped.shape), 0, axis)
     distance = np.where(ids > 0, np.sqrt(squared, dtype=np.float32) + np.float32(0.5), np.float32(0))
     return boundary, np.minimum(distance, np.float32(MAX_DISTANCE_VOXELS))
+
+
+def object_boundary(instances: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return the voxels that have a face neighbour of another label, an object's or the background's."""
+    boundary = np.zeros(instances.shape, np.bool_)
+    _mark_boundary(np.ascontiguousarray(instances), boundary)
+    return boundary
 
 
 @njit(cache=True, nogil=True)

@@ -20,6 +20,7 @@ from cryosiam.simulation.microscope.ctf import electron_wavelength_angstrom, int
 from cryosiam.simulation.microscope.damage import dose_weights, signal_left
 from cryosiam.simulation.microscope.detector import cycles_per_physical_pixel, mtf, noise_transfer
 from cryosiam.simulation.microscope.imaging import plate_shifts_deg
+from cryosiam.simulation.microscope.reconstruction import BACK_PROJECTION_OVERSAMPLING, noise_to_signal
 from cryosiam.simulation.microscope.tilts import exposures
 from cryosiam.simulation.spec import fixed
 from cryosiam.simulation.structures import PROTEIN_CONTRAST_VOLT
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 
 _RADIAL_SAMPLES: Final = 1024
 _FLATTEST_BEAM: Final = 0.05
-
-_SNR_AT_ZERO: Final = 1000.0
-_SNR_FALL_ANGSTROM: Final = 150.0
-"""Signal-to-noise ratio of the Wiener filter, as in :mod:`cryosiam.simulation.microscope.reconstruction`."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +126,8 @@ class SeriesTransfer:
         self._spec, self._planes, self._state = spec, planes, state
         self._voxel = spec.voxel_size_angstrom
         self._ku = planes.kx[:, None] / planes.cosines
-        # Back-projection interpolates images linearly; beyond Nyquist it sees their spectrum's mirror image.
-        self._folded = np.where(self._ku <= 0.5, self._ku, np.maximum(1 - self._ku, 0))
-        self._kx = self._tensor(self._folded)
+        # Back-projection interpolates so finely that it sees nothing beyond the images' Nyquist frequency.
+        self._kx = self._tensor(np.minimum(self._ku, 0.5))
         self._ky = self._tensor(planes.ky)
         self._top = float(np.sqrt(0.5)) / self._voxel
         self._frequencies = np.linspace(0, self._top, _RADIAL_SAMPLES)
@@ -149,7 +145,7 @@ class SeriesTransfer:
         passed = left * mtf(detector.kind, cycles) * envelope * blur
         # Equal for all tilts, but looked up by tilt like the others.
         self._envelope_table = self._tensor(envelope * np.ones_like(left))
-        self._inverse_snr_table = self._tensor(np.exp(self._frequencies * _SNR_FALL_ANGSTROM) / _SNR_AT_ZERO + 0 * left)
+        self._inverse_snr_table = self._tensor(noise_to_signal(self._frequencies) + 0 * left)
         self._signal_table = self._tensor(-self._contrast() * passed)
         noise = noise_transfer(detector.kind, cycles) * blur if detector.counting_noise else 0 * blur
         self._noise_table = self._tensor(self._counting_noise()[:, None] * noise)
@@ -182,12 +178,6 @@ class SeriesTransfer:
         """
         # White noise of the image, seen along x, is compressed by the cosine: less power per frequency.
         level = np.sqrt(self._planes.cosines) * np.ones_like(self._ku[block])
-        # What interpolation mirrors comes to lie at the same kx, at nearly the same kz for low tilts.
-        ku, alias = self._ku[block], (self._planes.kx[block, None] - 1) / self._planes.cosines
-        home, mirrored = self._interpolated(ku), np.sinc(alias) ** 2 * self._r_weight(np.minimum(-alias, 1 + alias))
-        inside = (ku > 0) & (ku <= 0.5) & (np.abs(alias) < 1) & ~self._upright
-        ratio = np.divide(mirrored, home * self._r_weight(ku), out=np.zeros_like(ku), where=inside)
-        level *= np.sqrt(1 + ratio**2)
         return self._radial(self._noise_table, block) * self._tensor(level)[:, :, None]
 
     def weighting(self, block: slice) -> Tensor:
@@ -195,7 +185,7 @@ class SeriesTransfer:
         angles = np.deg2rad(self._state.tilt_angles_deg)
         span = np.ptp(angles)
         increment = span / (len(angles) - 1) if span > 0 else np.pi / len(angles)
-        passed = self._r_weight(self._folded[block]) * self._interpolated(self._ku[block])
+        passed = self._r_weight(self._ku[block]) * self._interpolated(self._ku[block])
         passed *= increment / self._planes.cosines
         return self._radial(self._weights_table, block) * self._tensor(passed)[:, :, None]
 
@@ -270,7 +260,7 @@ class SeriesTransfer:
 
     def _interpolated(self, ku: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the back-projector's linear interpolation passes."""
-        return np.asarray(np.sinc(ku * ~self._upright) ** 2 * (ku < 1))
+        return np.asarray(np.sinc(ku / BACK_PROJECTION_OVERSAMPLING * ~self._upright) ** 2 * (ku <= 0.5))
 
     def _r_weight(self, ku: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ramp and roll-off of :func:`cryosiam.tomography.back_projection.r_weight`, up to Nyquist."""

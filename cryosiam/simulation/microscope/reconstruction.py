@@ -37,6 +37,9 @@ About what crowded specimens have here at 3 electrons per Å² (frequencies of 1
 
 _RADIAL_SAMPLES: Final = 512
 
+BACK_PROJECTION_OVERSAMPLING: Final = 4
+"""Samples per pixel of the weighted images: with one, interpolation would leave traces in the missing wedge."""
+
 
 @dataclass(frozen=True)
 class Reconstructions:
@@ -160,13 +163,14 @@ class _Preparation:
 
     def weighted(self, images: NDArray[np.float32], correction: Correction) -> NDArray[np.float32]:
         """Return contrast, corrected and weighted for back-projection; in the background of the series' images."""
-        weighted = np.empty(images.shape, np.float32)
+        width = BACK_PROJECTION_OVERSAMPLING * images.shape[2]
+        weighted = np.empty((*images.shape[:2], width), np.float32)
 
         def prepare(tilt: int) -> None:
             image = images[tilt] / _plane(self.backgrounds[tilt], images[tilt].shape) - np.float32(1)
             if correction != "none" or self.dose_table is not None:
                 image = self._filtered(image, tilt, correction)
-            weighted[tilt] = r_weight(image[None])[0]
+            weighted[tilt] = r_weight(image[None], oversampling=BACK_PROJECTION_OVERSAMPLING)[0]
 
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(prepare, range(len(images))))
@@ -200,9 +204,14 @@ def _correction_filter(
         return np.ones(transfer.shape, np.float32)
     if correction == "phase-flip":
         return np.where(transfer < 0, -1, 1).astype(np.float32)
-    noise_to_signal = np.exp(frequency * _SNR_FALL_ANGSTROM) / _SNR_AT_ZERO
-    wiener: NDArray[np.float64] = transfer / (transfer**2 + noise_to_signal)
+    wiener: NDArray[np.float64] = transfer / (transfer**2 + noise_to_signal(frequency))
     return wiener.astype(np.float32)
+
+
+def noise_to_signal(frequency_per_angstrom: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ratio of noise to signal power that the Wiener filter assumes, at frequencies in 1/Å."""
+    ratio: NDArray[np.float64] = np.exp(frequency_per_angstrom * _SNR_FALL_ANGSTROM) / _SNR_AT_ZERO
+    return ratio
 
 
 def _fitted_plane(image: NDArray[np.float32]) -> tuple[float, float, float]:
@@ -228,8 +237,8 @@ def _back_projected(
     threads: int,
 ) -> NDArray[np.float32]:
     depth, height, width = shape_zyx
-    volume = BackProjectedVolume(weighted, tilt_angles_deg, depth, threads)
-    first = volume_centre_index(weighted.shape[2]) - volume_centre_index(width)
+    volume = BackProjectedVolume(weighted, tilt_angles_deg, depth, threads, BACK_PROJECTION_OVERSAMPLING)
+    first = volume_centre_index(volume.shape[2]) - volume_centre_index(width)
     return volume.read((slice(0, depth), slice(0, height), slice(first, first + width)))
 
 
