@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DENSE_HEADS: Final[dict[str, int]] = {
     "denoise": 1,
@@ -19,6 +19,17 @@ DENSE_HEADS: Final[dict[str, int]] = {
 ``denoise`` is linear; ``sample``, ``foreground`` and ``boundary`` are logits; ``semantic`` holds a logit per class of
 `cryosiam.domain.SEMANTIC_CLASSES`; ``distance`` is linear, in voxels.
 """
+
+
+CLASS_HEADS: Final = ("semantic", "class_distance")
+"""Heads with a channel per semantic class.
+
+``class_distance`` is the authors' second head of semantic networks: the signed distance to the surface of each class,
+linear, in voxels. Networks trained here have none.
+"""
+
+HEAD_NAMES: Final = (*DENSE_HEADS, "class_distance")
+"""Every head a dense network may have."""
 
 
 class EncoderConfig(BaseModel):
@@ -52,6 +63,8 @@ class DenseConfig(BaseModel):
         Size of the voxel embedding the heads read.
     head_channels
         Widths of the hidden 3x3x3 convolutions of each task head.
+    classes
+        Semantic classes, the background counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +73,31 @@ class DenseConfig(BaseModel):
     fpn_channels: int = 128
     embedding_channels: int = 64
     head_channels: tuple[int, ...] = (32, 64)
+    classes: int = Field(default=DENSE_HEADS["semantic"], ge=2)
+
+    def output_channels(self, head: str) -> int:
+        """Return how many channels ``head`` gives."""
+        return self.classes if head in CLASS_HEADS else DENSE_HEADS[head]
+
+
+class PretrainingConfig(BaseModel):
+    """Shape of the dense network in self-supervised pretraining (thesis section 3.1, equations 1 to 7).
+
+    Attributes
+    ----------
+    dense
+        The dense network; its heads do not take part.
+    global_channels
+        Size of the embedding of a whole patch.
+    levels
+        Pyramid levels with a loss of their own, 1 being half the finest resolution.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dense: DenseConfig
+    global_channels: int = 256
+    levels: tuple[int, ...] = (1,)
 
 
 class SubtomogramConfig(BaseModel):
@@ -73,6 +111,10 @@ class SubtomogramConfig(BaseModel):
         Edge of the input cube in voxels.
     embedding_channels
         Size of the subtomogram embedding.
+    predictor_channels
+        Width of the predictor's bottleneck, where the network keeps its predictor.
+    embedding
+        Which output is the embedding: the projector's, or the predictor's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +122,14 @@ class SubtomogramConfig(BaseModel):
     encoder: EncoderConfig = EncoderConfig()
     box: int = 64
     embedding_channels: int = 1024
+    predictor_channels: int | None = Field(default=None, ge=1)
+    embedding: Literal["projector", "predictor"] = "projector"
+
+    @model_validator(mode="after")
+    def _has_what_it_embeds_with(self) -> SubtomogramConfig:
+        if self.embedding == "predictor" and self.predictor_channels is None:
+            raise ValueError("a network whose predictor gives the embedding needs predictor_channels")
+        return self
 
 
 DENSE_PRESETS: Final[dict[str, DenseConfig]] = {

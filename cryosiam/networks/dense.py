@@ -114,7 +114,7 @@ class DenseNetwork(nn.Module):
     config
         Shape of the network.
     heads
-        Names of the heads it has, of `cryosiam.networks.config.DENSE_HEADS`.
+        Names of the heads it has, of `cryosiam.networks.config.HEAD_NAMES`.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class DenseNetwork(nn.Module):
         scale = config.encoder.stem_stride
         self.task_heads = nn.ModuleDict(
             {
-                name: TaskHead(config.embedding_channels, config.head_channels, DENSE_HEADS[name], scale)
+                name: TaskHead(config.embedding_channels, config.head_channels, config.output_channels(name), scale)
                 for name in heads
             }
         )

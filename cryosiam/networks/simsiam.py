@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cryosiam.networks.config import DenseConfig, SubtomogramConfig
 from cryosiam.networks.dense import DenseTrunk, voxel_projector
-from cryosiam.networks.subtomogram import SubtomogramNetwork, vector_projector
+from cryosiam.networks.subtomogram import SubtomogramNetwork, vector_predictor, vector_projector
 
 
 def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
@@ -21,16 +21,6 @@ def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
 def symmetric_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
     """Return the symmetrised loss with stopped gradients (eq. 2, 4 and 5)."""
     return 0.5 * negative_cosine(p1, z2) + 0.5 * negative_cosine(p2, z1)
-
-
-def vector_predictor(channels: int) -> nn.Sequential:
-    """Return the bottleneck predictor of quarter width for vectors."""
-    return nn.Sequential(
-        nn.Linear(channels, channels // 4, bias=False),
-        nn.BatchNorm1d(channels // 4),
-        nn.ReLU(inplace=True),
-        nn.Linear(channels // 4, channels),
-    )
 
 
 def voxel_predictor(channels: int) -> nn.Sequential:

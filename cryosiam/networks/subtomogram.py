@@ -23,8 +23,19 @@ def vector_projector(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
+def vector_predictor(channels: int, hidden: int | None = None) -> nn.Sequential:
+    """Return the bottleneck predictor for vectors, of quarter width unless ``hidden`` gives another."""
+    hidden = channels // 4 if hidden is None else hidden
+    return nn.Sequential(
+        nn.Linear(channels, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, channels),
+    )
+
+
 class SubtomogramNetwork(nn.Module):
-    """Encoder, global average and projector.
+    """Encoder, global average and projector; with a predictor where the configuration asks for one.
 
     Parameters
     ----------
@@ -37,6 +48,8 @@ class SubtomogramNetwork(nn.Module):
         self.config = config
         self.encoder = Encoder(config.encoder)
         self.projector = vector_projector(config.encoder.planes[-1], config.embedding_channels)
+        if config.predictor_channels is not None:
+            self.predictor = vector_predictor(config.embedding_channels, config.predictor_channels)
 
     def project(self, x: Tensor) -> Tensor:
         """Return the projected representation ``(b, embedding_channels)``, not normalised."""
@@ -44,4 +57,5 @@ class SubtomogramNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return L2-normalised embeddings ``(b, embedding_channels)`` of cubes ``(b, 1, box, box, box)``."""
-        return F.normalize(self.project(x), dim=1)
+        z = self.project(x)
+        return F.normalize(self.predictor(z) if self.config.embedding == "predictor" else z, dim=1)

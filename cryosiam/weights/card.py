@@ -8,11 +8,14 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cryosiam.domain import SEMANTIC_CLASSES, Contrast
-from cryosiam.networks.config import DENSE_HEADS, DenseConfig, SubtomogramConfig
+from cryosiam.networks.config import HEAD_NAMES, DenseConfig, PretrainingConfig, SubtomogramConfig
 
 CARD_FORMAT: Final = 1
 NORMALISATION: Final = "percentile-clip-0.1-99.9-zscore"
-"""The only normalisation there is: clip at the 0.1 and 99.9 percentiles, then zero mean and unit deviation."""
+"""Normalisation of networks trained here: clip at the 0.1 and 99.9 percentiles, then zero mean and unit deviation."""
+
+UNIT_RANGE: Final = "percentile-clip-0.1-99.9-unit"
+"""Normalisation of the authors' networks: clip at the same percentiles, then 0 to 1."""
 
 
 class Task(StrEnum):
@@ -20,6 +23,7 @@ class Task(StrEnum):
 
     DENSE = "dense"
     SUBTOMOGRAM = "subtomogram"
+    PRETRAINING = "pretraining"
 
 
 class Training(BaseModel):
@@ -57,6 +61,8 @@ class WeightsCard(BaseModel):
         Version of the card's layout.
     name, task
         Name of the weights and what they are for.
+    part
+        Which of several networks of the task this is, where one folder holds more than one.
     sha256
         Digest of the safetensors file.
     network
@@ -73,6 +79,11 @@ class WeightsCard(BaseModel):
         Grey value of protein in the input.
     normalisation
         How the input's grey values are scaled.
+    input
+        What the network reads: the tomogram, or the denoised tomogram, scaled from 0 to 1.
+    crops
+        How a subtomogram network wants particles cut out of their surroundings: by a soft mask a little larger than
+        the instance, by the instance itself (``strict``), by its convex hull, or not at all.
     halo
         Context in voxels that makes a tile exact.
     training
@@ -81,6 +92,8 @@ class WeightsCard(BaseModel):
         Measured figures on data the weights never saw.
     score
         Calibration of pick scores.
+    assumptions
+        What could not be known when weights of another program were imported, and was taken to be so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,34 +101,47 @@ class WeightsCard(BaseModel):
     format: Literal[1] = 1
     name: str
     task: Task
+    part: str = Field(default="", pattern="^[a-z0-9-]*$")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    network: DenseConfig | SubtomogramConfig
+    network: DenseConfig | SubtomogramConfig | PretrainingConfig
     heads: tuple[str, ...] = ()
     semantic_classes: tuple[str, ...] = ()
     species: tuple[str, ...] = ()
     voxel_size_angstrom: float = Field(gt=0)
     contrast: Contrast
-    normalisation: Literal["percentile-clip-0.1-99.9-zscore"] = NORMALISATION
+    normalisation: Literal["percentile-clip-0.1-99.9-zscore", "percentile-clip-0.1-99.9-unit"] = NORMALISATION
+    input: Literal["tomogram", "denoised"] = "tomogram"
+    crops: Literal["soft", "strict", "hull", "none"] = "soft"
     halo: int = Field(default=0, ge=0)
     training: Training
     accuracy: dict[str, float] = Field(default_factory=dict)
     score: dict[str, Any] | None = None
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """Name, without ending, of the weights file and of the card."""
+        return f"{self.task}-{self.part}" if self.part else str(self.task)
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> WeightsCard:
-        if self.task is Task.DENSE:
-            if not isinstance(self.network, DenseConfig):
-                raise ValueError("a dense card needs the shape of a dense network")
-            unknown = set(self.heads) - set(DENSE_HEADS)
-            if unknown or not self.heads:
-                raise ValueError(f"heads must be of {', '.join(DENSE_HEADS)}; got {', '.join(self.heads) or 'none'}")
-            if "semantic" in self.heads and self.semantic_classes != SEMANTIC_CLASSES:
-                raise ValueError(
-                    f"semantic classes are {', '.join(self.semantic_classes)}; "
-                    f"this version knows {', '.join(SEMANTIC_CLASSES)}"
-                )
-        elif not isinstance(self.network, SubtomogramConfig):
-            raise ValueError("a subtomogram card needs the shape of a subtomogram network")
+        wanted = {Task.DENSE: DenseConfig, Task.SUBTOMOGRAM: SubtomogramConfig, Task.PRETRAINING: PretrainingConfig}
+        if not isinstance(self.network, wanted[self.task]):
+            raise ValueError(f"a {self.task} card needs the shape of a {self.task} network")
+        if isinstance(self.network, DenseConfig):
+            self._check_heads(self.network)
         if self.contrast is Contrast.UNKNOWN:
             raise ValueError("contrast must be 'dark' or 'bright'")
         return self
+
+    def _check_heads(self, network: DenseConfig) -> None:
+        if set(self.heads) - set(HEAD_NAMES) or not self.heads:
+            raise ValueError(f"heads must be of {', '.join(HEAD_NAMES)}; got {', '.join(self.heads) or 'none'}")
+        if "semantic" not in self.heads:
+            return
+        shuffled = self.semantic_classes != SEMANTIC_CLASSES and set(self.semantic_classes) == set(SEMANTIC_CLASSES)
+        if shuffled or len(self.semantic_classes) != network.classes:
+            raise ValueError(
+                f"semantic classes are {', '.join(self.semantic_classes) or 'not named'}; the network has "
+                f"{network.classes}, and this version has its own in the order {', '.join(SEMANTIC_CLASSES)}"
+            )

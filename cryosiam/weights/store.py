@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from pydantic import ValidationError
 
 from cryosiam.errors import WeightsError
-from cryosiam.files import whole_file
 from cryosiam.weights.card import Task, WeightsCard
+from cryosiam.weights.folders import read_card, read_cards, weights_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cryosiam.networks.dense import DenseNetwork
+    from cryosiam.networks.simsiam import DenseSimSiam
     from cryosiam.networks.subtomogram import SubtomogramNetwork
 
 CLASSIFIER_PREFIX: Final = "classifier."
@@ -37,87 +37,91 @@ class DenseWeights:
 
 @dataclass(frozen=True)
 class SubtomogramWeights:
-    """A subtomogram network in evaluation mode, its card and the arrays of its classifier."""
+    """A subtomogram network in evaluation mode, its card and the arrays of its classifier, if it has one."""
 
     network: SubtomogramNetwork
     card: WeightsCard
     classifier: dict[str, np.ndarray]
 
 
-def weights_folder(spec: str | Path) -> Path:
-    """Return the folder of ``spec``: a name of weights that ship with the package, or a folder.
+@dataclass(frozen=True)
+class PretrainedWeights:
+    """A self-supervised model in evaluation mode, and its card; training starts from its trunk."""
 
-    Raises
-    ------
-    WeightsError
-        If there is no such folder.
-    """
-    shipped = Path(str(files("cryosiam.weights") / str(spec)))
-    for folder in (Path(spec), shipped):
-        if folder.is_dir() and any(folder.glob("*.json")):
-            return folder
-    raise WeightsError(f"no weights at '{spec}': give a folder with weights and their cards, or the name 'light'")
+    model: DenseSimSiam
+    card: WeightsCard
 
 
-def read_card(folder: str | Path, task: Task) -> WeightsCard:
-    """Read and check the card of ``task`` in ``folder``.
-
-    Raises
-    ------
-    WeightsError
-        If it is missing, unreadable, or asks for what this version does not have.
-    """
-    path = weights_folder(folder) / f"{task}.json"
-    try:
-        return WeightsCard.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise WeightsError(f"{path.parent} holds no {task} weights: {path.name} is missing") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "card"
-        raise WeightsError(f"{path} is not a card this version can use: {where}: {first['msg']}") from None
-
-
-def load_dense(spec: str | Path = "light") -> DenseWeights:
+def load_dense(spec: str | Path = "light", part: str | None = None) -> DenseWeights:
     """Load a dense network by name or folder, after checking file, card and shapes.
+
+    Parameters
+    ----------
+    spec
+        Name or folder.
+    part
+        Which, where the folder holds several.
 
     Raises
     ------
     WeightsError
         If the file is damaged, or does not fit the card.
     """
-    from cryosiam.networks.config import DenseConfig
-    from cryosiam.networks.dense import DenseNetwork
-
     folder = weights_folder(spec)
-    card = read_card(folder, Task.DENSE)
-    assert isinstance(card.network, DenseConfig)
-    network = DenseNetwork(card.network, card.heads)
+    card = read_card(folder, Task.DENSE, part)
+    network: DenseNetwork = build_network(card)  # type: ignore[assignment]
     if card.halo != network.halo:
         raise WeightsError(
-            f"{folder / 'dense.json'} states a halo of {card.halo} voxels; its network needs {network.halo}"
+            f"{folder / card.stem}.json states a halo of {card.halo} voxels; its network needs {network.halo}"
         )
-    _fill(network, _read_tensors(folder / "dense.safetensors", card.sha256), folder)
+    fill(network, read_tensors(folder, card), folder)
     return DenseWeights(network.eval(), card)
 
 
-def load_subtomogram(spec: str | Path = "light") -> SubtomogramWeights:
-    """Load a subtomogram network and its classifier by name or folder, after the same checks."""
-    from cryosiam.networks.config import SubtomogramConfig
-    from cryosiam.networks.subtomogram import SubtomogramNetwork
+def load_dense_parts(spec: str | Path = "light") -> tuple[DenseWeights, ...]:
+    """Load every dense network in a folder, those that read the tomogram before those that read the denoised one."""
+    cards = sorted(read_cards(spec, Task.DENSE), key=lambda card: card.input != "tomogram")
+    return tuple(load_dense(spec, card.part) for card in cards)
 
+
+def load_subtomogram(spec: str | Path = "light", part: str | None = None) -> SubtomogramWeights:
+    """Load a subtomogram network and its classifier by name or folder, after the same checks."""
     folder = weights_folder(spec)
-    card = read_card(folder, Task.SUBTOMOGRAM)
-    assert isinstance(card.network, SubtomogramConfig)
-    tensors = _read_tensors(folder / "subtomogram.safetensors", card.sha256)
+    card = read_card(folder, Task.SUBTOMOGRAM, part)
+    tensors = read_tensors(folder, card)
     classifier = {
         name.removeprefix(CLASSIFIER_PREFIX): tensors.pop(name).float().numpy()
         for name in list(tensors)
         if name.startswith(CLASSIFIER_PREFIX)
     }
-    network = SubtomogramNetwork(card.network)
-    _fill(network, tensors, folder)
+    network: SubtomogramNetwork = build_network(card)  # type: ignore[assignment]
+    fill(network, tensors, folder)
     return SubtomogramWeights(network.eval(), card, classifier)
+
+
+def load_pretrained(spec: str | Path) -> PretrainedWeights:
+    """Load a self-supervised model of the dense network by name or folder, after the same checks."""
+    folder = weights_folder(spec)
+    card = read_card(folder, Task.PRETRAINING)
+    model: DenseSimSiam = build_network(card)  # type: ignore[assignment]
+    fill(model, read_tensors(folder, card), folder)
+    return PretrainedWeights(model.eval(), card)
+
+
+def build_network(card: WeightsCard) -> nn.Module:
+    """Return the network that ``card`` describes, with fresh weights."""
+    from cryosiam.networks.config import DenseConfig, PretrainingConfig, SubtomogramConfig
+    from cryosiam.networks.dense import DenseNetwork
+    from cryosiam.networks.simsiam import DenseSimSiam
+    from cryosiam.networks.subtomogram import SubtomogramNetwork
+
+    match card.network:
+        case DenseConfig() as config:
+            return DenseNetwork(config, card.heads)
+        case SubtomogramConfig() as config:
+            return SubtomogramNetwork(config)
+        case PretrainingConfig() as config:
+            return DenseSimSiam(config.dense, config.global_channels, config.levels)
 
 
 def save_weights(
@@ -125,19 +129,23 @@ def save_weights(
     network: nn.Module,
     card: Mapping[str, object],
     classifier: Mapping[str, np.ndarray] | None = None,
+    *,
+    half: bool = True,
 ) -> WeightsCard:
-    """Write a network in half precision with its card; each file whole or not at all.
+    """Write a network with its card: both whole, or what was there before.
 
     Parameters
     ----------
     folder
-        Where ``<task>.safetensors`` and ``<task>.json`` go.
+        Where ``<task>.safetensors`` and ``<task>.json`` go; with a part ``<task>-<part>`` each.
     network
         The network.
     card
         Fields of the card but ``sha256``.
     classifier
         Arrays of the species classifier.
+    half
+        In half precision, else in single precision.
 
     Returns
     -------
@@ -147,10 +155,9 @@ def save_weights(
     import torch
     from safetensors.torch import save
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    kind = torch.float16 if half else torch.float32
     tensors = {
-        name: value.to(torch.float16).contiguous()
+        name: value.detach().to("cpu", kind).contiguous()
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
@@ -158,25 +165,74 @@ def save_weights(
         tensors[CLASSIFIER_PREFIX + name] = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     payload = save(tensors)
     full = WeightsCard.model_validate({**card, "sha256": hashlib.sha256(payload).hexdigest()})
-    _write(folder / f"{full.task}.safetensors", payload)
-    _write(folder / f"{full.task}.json", (full.model_dump_json(indent=2) + "\n").encode())
+    write_together(Path(folder), {f"{full.stem}.safetensors": payload, f"{full.stem}.json": card_text(full)})
     return full
 
 
-def _write(path: Path, payload: bytes) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_bytes(payload)
+def card_text(card: WeightsCard) -> bytes:
+    """Return the card as it is written."""
+    return (card.model_dump_json(indent=2) + "\n").encode()
 
 
-def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files that belong together; where one cannot be written, those that were there come back.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    contents
+        Bytes by file name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = os.getpid()
+    new = {folder / name: folder / f".{name}.{mark}.part" for name in contents}
+    old = {path: path.with_name(f".{path.name}.{mark}.old") for path in new if path.is_file()}
+    try:
+        # Everything is on disk before the first file is replaced, so that a full disk changes nothing.
+        for path, temporary in new.items():
+            _write_through(temporary, contents[path.name])
+        for path, backup in old.items():
+            os.replace(path, backup)
+        for path, temporary in new.items():
+            os.replace(temporary, path)
+    except BaseException:
+        for path, backup in old.items():
+            if backup.exists():
+                os.replace(backup, path)
+        for path in new.keys() - old.keys():
+            if path.is_file():
+                path.unlink()
+        raise
+    finally:
+        for leftover in (*new.values(), *old.values()):
+            leftover.unlink(missing_ok=True)
+
+
+def _write_through(path: Path, payload: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(payload)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_tensors(folder: Path, card: WeightsCard) -> dict[str, Tensor]:
+    """Read the tensors that ``card`` describes.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, or not the one the card was written for.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    path = folder / f"{card.stem}.safetensors"
     try:
         payload = path.read_bytes()
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing: the card is there, the weights are not") from None
-    if hashlib.sha256(payload).hexdigest() != sha256:
+    if hashlib.sha256(payload).hexdigest() != card.sha256:
         raise WeightsError(f"{path} is truncated or was changed: its digest is not the one on its card; copy it again")
     try:
         return load(payload)
@@ -184,8 +240,14 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is not a safetensors file: {error}") from None
 
 
-def _fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
-    expected = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+def expected_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors that a weights file of ``network`` holds; counters of training steps are left out."""
+    return {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Put ``tensors`` into ``network``; raises `WeightsError` if they are not exactly those that it has."""
+    expected = expected_tensors(network)
     missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     clash = [k for k in expected.keys() & tensors.keys() if expected[k].shape != tensors[k].shape]
     if missing or extra or clash:
