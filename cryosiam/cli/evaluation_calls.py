@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +13,21 @@ from cryosiam.evaluation.evaluate import evaluate
 from cryosiam.evaluation.project import Annotator, Request
 from cryosiam.evaluation.results import FILE_NAME
 from cryosiam.integrations.copick.annotations import CopickAnnotations
+from cryosiam.integrations.writable import refuse_read_only
 from cryosiam.pipeline.progress import reporter
 from cryosiam.pipeline.storage import storage_errors, write_text_whole
 from cryosiam.report.evaluation import write_plots
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cryosiam.cli.evaluate import EvaluateOptions
 
 EMBEDDINGS = Path("cryosiam") / "embeddings.parquet"
 """Where ``cryosiam pick`` writes embeddings, beside the project."""
 
 OUT = "evaluation"
+MOST_HIT_FRACTION = 2.0
 
 
 def evaluate_project(options: EvaluateOptions) -> None:
@@ -33,30 +38,30 @@ def evaluate_project(options: EvaluateOptions) -> None:
     CryoSiamError
         If an option or the project cannot be used, or the folder cannot be written.
     """
-    if not 0 < options.hit_fraction <= 2:
+    if not 0 < options.hit_fraction <= MOST_HIT_FRACTION:
         raise InputError(f"--hit-fraction {options.hit_fraction:g} is not a share of the radius; 0.5 is usual")
-    project = CopickAnnotations(options.copick, options.runs, options.semantic, options.instances)
-    truth = _annotator(options.truth, "--truth", project)
-    predicted = _annotator(options.picks, "--picks", project)
+    project = _open(options, options.runs)
+    truth = _annotator(options.truth, "--truth", project, "name who made the truth")
+    predicted = _annotator(options.picks, "--picks", project, "run 'cryosiam pick' first, or name who made them")
     if truth == predicted:
         raise InputError(f"--truth and --picks are both {truth}; name whose results to compare with the truth")
-    denoised = options.denoised or _denoised_type(project, predicted)
-    out = options.out or options.copick.parent / OUT
-    with storage_errors("cannot write"):
-        out.mkdir(parents=True, exist_ok=True)
-    request = Request(
-        truth=truth,
-        predicted=predicted,
-        hit_fraction=options.hit_fraction,
-        clean=options.clean,
-        denoised=denoised,
-        source=_source_type(denoised, predicted),
-        embeddings=_embeddings(options),
-        scratch=out,
-    )
-    with reporter(options.quiet) as reporting, storage_errors("cannot write"):
+    with reporter(options.quiet) as reporting, _folder(options.out or options.copick.parent / OUT) as out:
+        without = [] if options.runs else [run for run in project.runs() if not project.has_annotations(run, truth)]
+        if without:
+            reporting.warn(f"left out, as they have no truth by {truth}: {', '.join(without)}")
+            project = _open(options, [run for run in project.runs() if run not in without])
+        denoised = options.denoised or _denoised_type(project, predicted)
+        request = Request(
+            truth=truth,
+            predicted=predicted,
+            hit_fraction=options.hit_fraction,
+            clean=options.clean,
+            denoised=denoised,
+            source=_source_type(denoised, predicted),
+            embeddings=_embeddings(options),
+            scratch=out,
+        )
         result = evaluate(project, request, reporting.note)
-    with storage_errors("cannot write"):
         text = json.dumps(result.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
         write_text_whole(out / FILE_NAME, text + "\n")
         plots = write_plots(out, result)
@@ -64,7 +69,32 @@ def evaluate_project(options: EvaluateOptions) -> None:
         print_evaluation(result, [out / FILE_NAME, *plots])
 
 
-def _annotator(text: str, option: str, project: CopickAnnotations) -> Annotator:
+def _open(options: EvaluateOptions, runs: list[str] | None) -> CopickAnnotations:
+    return CopickAnnotations(options.copick, runs, options.semantic, options.instances)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """Give the results folder; one that was made and stayed empty, as an evaluation failed, is removed.
+
+    Raises
+    ------
+    CryoSiamError
+        If it is a file, or cannot be written.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--out {path} is a file; give a folder")
+    refuse_read_only(path, "give another --out")
+    with storage_errors("cannot write"):
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield path
+        finally:
+            if not any(path.iterdir()):
+                path.rmdir()
+
+
+def _annotator(text: str, option: str, project: CopickAnnotations, advice: str) -> Annotator:
     """Read ``user/session``; a user alone means the only session there is.
 
     Raises
@@ -77,13 +107,11 @@ def _annotator(text: str, option: str, project: CopickAnnotations) -> Annotator:
     fitting = [one for one in there if one.user_id == user and (not session or one.session_id == session)]
     if len(fitting) == 1:
         return fitting[0]
-    known = ", ".join(map(str, there)) or "nothing at all"
     if fitting:
-        raise InputError(
-            f"{option} {text} means more than one session of {project.name}; "
-            f"choose one of {', '.join(map(str, fitting))}"
-        )
-    raise InputError(f"{option} {text}: {project.name} holds nothing by that user and session; it holds {known}")
+        choices = ", ".join(map(str, fitting))
+        raise InputError(f"{option} {text} means several sessions of {project.name}; choose one of {choices}")
+    known = f"only by {', '.join(map(str, there))}" if there else "and by nobody else"
+    raise InputError(f"{project.name} holds nothing by {text}, {known}; {advice} with {option} USER/SESSION")
 
 
 def _denoised_type(project: CopickAnnotations, predicted: Annotator) -> str:

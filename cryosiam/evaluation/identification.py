@@ -104,7 +104,7 @@ def mlp_f1(vectors: ArrayLike, names: Sequence[str], runs: Sequence[str], seed: 
         if len(np.unique(labels)) < 2:
             return lambda unknown: np.full(len(unknown), labels[0])
         centre, scale = known.mean(axis=0), np.maximum(known.std(axis=0), 1e-6)
-        batch = int(np.clip(len(known) // 20, *_BATCHES))
+        batch = min(int(np.clip(len(known) // 20, *_BATCHES)), len(known))
         model = MLPClassifier(HIDDEN_LAYERS, batch_size=batch, max_iter=MOST_EPOCHS, random_state=seed)
         with warnings.catch_warnings():
             # Stopping after a fixed number of epochs is what is wanted.
