@@ -21,6 +21,7 @@ from cryosiam.cli.reconstruct import reconstruct
 from cryosiam.cli.simulate import app as simulate
 from cryosiam.cli.structures import app as structures
 from cryosiam.cli.train import app as train
+from cryosiam.cli.weights import app as weights
 from cryosiam.errors import CryoSiamError
 
 INTERRUPTED = 130
@@ -93,6 +94,7 @@ app.command("adapters")(adapters)
 app.add_typer(simulate, name="simulate")
 app.add_typer(train, name="train")
 app.add_typer(structures, name="structures")
+app.add_typer(weights, name="weights")
 
 
 def main() -> None:

@@ -153,20 +153,35 @@ def save_weights(
         The card as written.
     """
     import torch
-    from safetensors.torch import save
 
-    kind = torch.float16 if half else torch.float32
-    tensors = {
-        name: value.detach().to("cpu", kind).contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+    tensors = expected_tensors(network)
     for name, array in (classifier or {}).items():
         tensors[CLASSIFIER_PREFIX + name] = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    payload = save(tensors)
-    full = WeightsCard.model_validate({**card, "sha256": hashlib.sha256(payload).hexdigest()})
+    payload = tensors_file(tensors, half=half)
+    full = WeightsCard.model_validate({**card, "sha256": digest(payload)})
     write_together(Path(folder), {f"{full.stem}.safetensors": payload, f"{full.stem}.json": card_text(full)})
     return full
+
+
+def tensors_file(tensors: Mapping[str, Tensor], *, half: bool) -> bytes:
+    """Return a safetensors file of ``tensors``; those of a classifier stay in single precision."""
+    from safetensors.torch import save
+
+    return save(
+        {name: _stored(value, half and not name.startswith(CLASSIFIER_PREFIX)) for name, value in tensors.items()}
+    )
+
+
+def digest(payload: bytes) -> str:
+    """Return the SHA-256 that a card states for its weights file."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    single = value.detach().cpu().float().contiguous()
+    halved = single.half()
+    # The variance of a norm may be too large for half precision.
+    return halved if half and bool(halved.isfinite().all()) else single
 
 
 def card_text(card: WeightsCard) -> bytes:
@@ -232,7 +247,7 @@ def read_tensors(folder: Path, card: WeightsCard) -> dict[str, Tensor]:
         payload = path.read_bytes()
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing: the card is there, the weights are not") from None
-    if hashlib.sha256(payload).hexdigest() != card.sha256:
+    if digest(payload) != card.sha256:
         raise WeightsError(f"{path} is truncated or was changed: its digest is not the one on its card; copy it again")
     try:
         return load(payload)
