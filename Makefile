@@ -1,6 +1,6 @@
 # Installs, tests and shows CryoSiam. Needs Python 3.11 to 3.13 and make, nothing else.
 #
-#   make demo   install, make an example project, pick its particles, print how many were found
+#   make demo   install, make an example project, pick its particles, print how well they were found
 #   make test   install, run the fast tests        make test-slow   the others
 #   make lint   style, types, import contract      make clean       remove all that make has made
 #   make docs   renew the picture, figures and model card in the documents, from the demo
@@ -42,7 +42,7 @@ lint: $(VENV)/tested-with
 demo: $(VENV)/installed
 	$(BIN)/python examples/make_demo_project.py --out $(DEMO)
 	$(BIN)/cryosiam pick --copick $(DEMO)/project.json --out $(DEMO)/results
-	$(BIN)/python examples/score_demo.py $(DEMO)/project.json --out $(DEMO)/results
+	$(BIN)/cryosiam evaluate --copick $(DEMO)/project.json --embeddings $(DEMO)/results/embeddings.parquet
 
 docs: demo
 	$(BIN)/python docs/refresh.py $(DEMO)/results

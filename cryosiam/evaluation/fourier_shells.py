@@ -19,7 +19,7 @@ HALF: Final = 0.5
 GOLD_STANDARD: Final = 0.143
 """Threshold of Rosenthal and Henderson 2003, made for two noisy halves; given because it is asked for."""
 
-WORK_BYTES: Final = 256 * 2**20
+WORK_BYTES: Final = 128 * 2**20
 """Bound on the transforms held at a time; larger volumes take more passes."""
 
 _SLAB: Final = 8

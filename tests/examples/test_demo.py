@@ -45,22 +45,6 @@ def test_project_has_a_tomogram_and_consistent_truth(folder: Path) -> None:
     assert checked == len(np.unique(instances)) - 1 > 5
 
 
-def test_score_prints_a_table_and_says_where_results_are(folder: Path) -> None:
-    scored = run("score_demo.py", "demo/project.json", "--user-id", "truth", "--out", "results", cwd=folder)
-    assert scored.returncode == 0, scored.stderr
-    first = next(line for line in scored.stdout.splitlines() if line.startswith("all species together"))
-    assert first.split()[-3:] == ["1.000", "1.000", "1.000"]
-    assert str(folder / "results") in scored.stdout
-
-
-def test_score_without_picks_or_project_is_one_sentence(folder: Path) -> None:
-    for arguments in (["demo/project.json"], ["nowhere.json"]):
-        scored = run("score_demo.py", *arguments, cwd=folder)
-        assert scored.returncode == 1
-        assert len(scored.stdout.splitlines()) == 1
-        assert "Traceback" not in scored.stderr
-
-
 def test_making_it_again_changes_nothing(folder: Path) -> None:
     before = (folder / "demo/project.json").stat().st_mtime_ns
     again = run("make_demo_project.py", *SMALL, cwd=folder)
