@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cryosiam.errors import InputError, ProductExistsError
+from cryosiam.integrations.copick.simulated_folder import check_folder, claim_folder, give_up_folder
 from cryosiam.integrations.copick.simulated_objects import check_species_names
-from cryosiam.integrations.copick.simulated_project import (
-    RunState,
-    WriteOptions,
-    check_folder,
-    claim_folder,
-    give_up_folder,
-    run_state,
-    write_tomogram,
-)
+from cryosiam.integrations.copick.simulated_ownership import refuse_foreign_in_run
+from cryosiam.integrations.copick.simulated_project import RunState, WriteOptions, run_state, write_tomogram
 from cryosiam.integrations.run_names import check_run_name
 from cryosiam.integrations.writable import refuse_read_only
 
@@ -63,7 +57,7 @@ class SimulationTarget:
     options
         What to write.
     overwrite
-        Make runs again that are there.
+        Make runs again that are there, where nobody else has worked in them.
     """
 
     folder: Path
@@ -83,6 +77,10 @@ class Display(Protocol):
 
     def note(self, text: str) -> None:
         """Say something that stays."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Say what the user should not miss."""
         ...
 
 
@@ -110,7 +108,7 @@ def simulate_runs(runs: Sequence[PlannedRun], target: SimulationTarget, display:
     InputError
         If a recipe cannot be carried out, or the folder holds another project.
     ProductExistsError
-        If a run of that name is there and is another one.
+        If a run of that name is there and is another one, or what would be made anew holds others' work.
     StorageError
         If the folder cannot be written.
     """
@@ -130,6 +128,7 @@ def simulate_runs(runs: Sequence[PlannedRun], target: SimulationTarget, display:
             claim_folder(target.folder, identity)
             write_tomogram(target.folder, tomogram, run.name, options=target.options)
             display.note(f"{run.name}: {describe(tomogram)}, {time.monotonic() - started:.0f} s")
+            warn_of_shortfall(run.name, tomogram, display)
     except BaseException:
         give_up_folder(target.folder, keep_folder=was_there)
         raise
@@ -153,8 +152,15 @@ def describe(tomogram: SimulatedTomogram) -> str:
     size = " x ".join(map(str, specimen.semantic.shape))
     return (
         f"{size} voxels of {specimen.voxel_size_angstrom:g} Å, {len(specimen.picks)} particles of "
-        f"{len(set(specimen.picks.class_names))} species, membranes and filaments: {len(specimen.scaffold_kinds)}"
+        f"{len(set(specimen.picks.class_names))} species, {specimen.occupancy:.0%} of the free space filled, "
+        f"membranes and filaments: {len(specimen.scaffold_kinds)}"
     )
+
+
+def warn_of_shortfall(run_name: str, tomogram: SimulatedTomogram, display: Display) -> None:
+    """Say what of the recipe could not be reached, if anything."""
+    if tomogram.specimen.shortfall is not None:
+        display.warn(f"{run_name}: {tomogram.specimen.shortfall}")
 
 
 class _Structures:
@@ -221,8 +227,9 @@ def _missing(runs: Sequence[PlannedRun], target: SimulationTarget, display: Disp
             )
         if state is RunState.COMPLETE and not target.overwrite:
             display.note(f"{run.name}: there already")
-        else:
-            missing.append(run)
+            continue
+        refuse_foreign_in_run(target.folder, run.name)
+        missing.append(run)
     return missing
 
 

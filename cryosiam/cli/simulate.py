@@ -59,7 +59,9 @@ Shape = Annotated[
     tuple[int, int, int] | None,
     typer.Option("--shape", metavar="Z Y X", help="Size in voxels, in place of the recipe's."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make again what is there, with all that lies in it.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Make again what is there; refused where others' work would be lost.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")]
 Only = Annotated[
     str | None,

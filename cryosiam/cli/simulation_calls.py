@@ -22,6 +22,7 @@ from cryosiam.integrations.simulation import (
     describe,
     simulate_one,
     simulate_runs,
+    warn_of_shortfall,
 )
 from cryosiam.simulation.spec import SimulationSpec, parse_spec, read_spec
 
@@ -108,6 +109,7 @@ def preview_recipe(
         with storage_errors("cannot write"):
             write_simulation_preview(path, tomogram)
         display.note(f"{path}: {describe(tomogram)}")
+        warn_of_shortfall(run.name, tomogram, display)
 
 
 def list_presets() -> None:
@@ -172,9 +174,13 @@ class _Lines:
         """Write a line."""
         typer.echo(text)
 
+    def warn(self, text: str) -> None:
+        """Write a line to standard error."""
+        typer.echo(f"warning: {text}", err=True)
+
 
 class _Silence(_Lines):
-    """Nothing at all."""
+    """Warnings only."""
 
     def note(self, text: str) -> None:
         """Say nothing."""
@@ -193,6 +199,10 @@ class _Terminal:
     def note(self, text: str) -> None:
         """Print above the line."""
         self._status.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print above the line, marked as a warning."""
+        self._status.console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

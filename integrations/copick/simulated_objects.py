@@ -13,7 +13,7 @@ from cryosiam.integrations.copick.objects import NOT_PARTICLES
 from cryosiam.pipeline.storage import write_text_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 SAMPLE_OBJECT: Final = "sample"
@@ -73,6 +73,38 @@ def write_project_file(folder: Path, radii_angstrom: Mapping[str, float]) -> Pat
     if missing or not path.exists():
         write_text_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def forget_species(folder: Path, names: Collection[str]) -> None:
+    """Take these species out of ``project.json``; what others added to it stays.
+
+    Raises
+    ------
+    InputError
+        If the file is there and is no copick project.
+    """
+    path = folder / PROJECT_FILE
+    if path.exists():
+        content = read_json(path)
+        content["pickable_objects"] = [one for one in content["pickable_objects"] if one["name"] not in names]
+        write_text_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        remove_bare_project_file(folder)
+
+
+def remove_bare_project_file(folder: Path) -> bool:
+    """Remove ``project.json`` if it lists no object but our classes; tell whether there is none now.
+
+    Raises
+    ------
+    InputError
+        If the file is there and is no copick project.
+    """
+    path = folder / PROJECT_FILE
+    if path.exists():
+        if {one["name"] for one in read_json(path)["pickable_objects"]} - {*SEMANTIC_CLASSES, SAMPLE_OBJECT}:
+            return False
+        path.unlink()
+    return True
 
 
 def _new_content(folder: Path) -> dict[str, Any]:

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import shutil
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import cryosiam
 from cryosiam.domain import ArrayVolume, Contrast, Tomogram
-from cryosiam.errors import InputError
-from cryosiam.files import write_text_whole
 from cryosiam.integrations.copick.folders import whole_folder
 from cryosiam.integrations.copick.picks_file import write_picks_file
 from cryosiam.integrations.copick.simulated_objects import (
-    OVERLAY,
     PROJECT_FILE,
     check_species_names,
     write_project_file,
 )
-from cryosiam.integrations.copick.simulated_truth import FACTS_FILE, RECIPE_FILE, recipe_text, write_truth
+from cryosiam.integrations.copick.simulated_ownership import (
+    FILES_KEY,
+    files_in,
+    refuse_foreign_in_run,
+    run_facts,
+    run_folder,
+    run_lock,
+)
+from cryosiam.integrations.copick.simulated_truth import (
+    RECIPE_FILE,
+    TRUTH_FILES,
+    TRUTH_FOLDER,
+    recipe_text,
+    write_truth,
+)
 from cryosiam.integrations.copick.simulated_volumes import MAIN_TYPE, TRUTH, write_volumes
 from cryosiam.integrations.imod.simulated_series import write_tilt_series
 from cryosiam.integrations.run_names import check_run_name
@@ -35,9 +44,6 @@ if TYPE_CHECKING:
 
     from cryosiam.simulation.spec import SimulationSpec
     from cryosiam.simulation.tomogram import SimulatedTomogram
-
-TRUTH_FOLDER: Final = "Simulation"
-"""Folder within a run of recipe, seed and tables; copick passes over it."""
 
 SERIES_FOLDER: Final = "TiltSeries"
 """Folder within a run of the tilt series; copick, which has no word for one, passes over it."""
@@ -71,11 +77,6 @@ class RunState(Enum):
     """A complete run of another recipe, seed or choice of products."""
 
 
-def run_folder(project_folder: Path, run_name: str) -> Path:
-    """Return the folder of a run; it is there once the run is complete."""
-    return project_folder / OVERLAY / "ExperimentRuns" / run_name
-
-
 def run_state(project_folder: Path, run_name: str, spec: SimulationSpec, seed: int, options: WriteOptions) -> RunState:
     """Tell whether a run is there and is the one that this recipe and seed make."""
     folder = run_folder(project_folder, run_name)
@@ -83,9 +84,9 @@ def run_state(project_folder: Path, run_name: str, spec: SimulationSpec, seed: i
         return RunState.ABSENT
     try:
         recipe = (folder / TRUTH_FOLDER / RECIPE_FILE).read_text(encoding="utf-8")
-        facts = json.loads((folder / TRUTH_FOLDER / FACTS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return RunState.OTHER
+    facts = run_facts(folder)
     asked = _request(seed, options)
     same = recipe == recipe_text(spec.for_seed(seed)) and {key: facts.get(key) for key in asked} == asked
     return RunState.COMPLETE if same else RunState.OTHER
@@ -94,7 +95,7 @@ def run_state(project_folder: Path, run_name: str, spec: SimulationSpec, seed: i
 def write_tomogram(
     project_folder: Path, tomogram: SimulatedTomogram, run_name: str, *, options: WriteOptions | None = None
 ) -> Path:
-    """Write a run, whole or not at all; a run of this name is replaced.
+    """Write a run, whole or not at all; a run of this name is replaced if it holds nothing that others wrote.
 
     The project file is written where there is none, and gets the species that it lacks. Under user ``truth``, session
     ``1``: tomograms ``wbp`` (noisy), ``wbp-ctfcorr``, ``wbp-even``, ``wbp-odd`` (where they were made) and ``clean``;
@@ -124,6 +125,8 @@ def write_tomogram(
     ------
     InputError
         If copick cannot store the run's or a species' name.
+    ProductExistsError
+        If a run of this name holds what simulate did not write.
     ProjectLockedError
         If another process writes this run.
     StorageError
@@ -137,8 +140,11 @@ def write_tomogram(
         project_folder.mkdir(parents=True, exist_ok=True)
         destination = run_folder(project_folder, run_name)
         lock = project_folder / f".{run_name}.lock"
-        with folder_lock(destination, lock):
+        with folder_lock(destination, lock), ExitStack() as held:
             try:
+                if destination.exists():
+                    held.enter_context(run_lock(project_folder, run_name))
+                    refuse_foreign_in_run(project_folder, run_name)
                 with whole_folder(destination) as folder:
                     _write_run(folder, tomogram, run_name, options)
                 with _alone_in(project_folder):
@@ -153,75 +159,14 @@ def project_file(project_folder: Path) -> Path:
     return project_folder / PROJECT_FILE
 
 
-def check_folder(project_folder: Path, content: dict[str, Any], overwrite: bool = False) -> None:
-    """See that a folder is free, or holds the project of the same recipe.
-
-    Parameters
-    ----------
-    project_folder
-        To write a project into.
-    content
-        What tells this project from others: recipe and options.
-    overwrite
-        Let a simulated project of another recipe pass.
-
-    Raises
-    ------
-    InputError
-        If the folder holds another recipe's project, or something else.
-    """
-    path = project_folder / FACTS_FILE
-    if path.is_file():
-        if not overwrite and _json(path) != _plain(content):
-            raise InputError(
-                f"{project_folder} holds tomograms of another recipe or other products; give another --out, or "
-                "--overwrite to begin it anew"
-            )
-    elif project_folder.exists() and (not project_folder.is_dir() or any(project_folder.iterdir())):
-        raise InputError(f"{project_folder} is there and is no simulated project; give a new or an empty folder")
-
-
-def claim_folder(project_folder: Path, content: dict[str, Any]) -> None:
-    """Note in a folder whose project it is; what another recipe made there is removed.
-
-    Call :func:`check_folder` first.
-
-    Raises
-    ------
-    StorageError
-        If the folder cannot be written.
-    """
-    path = project_folder / FACTS_FILE
-    with storage_errors("cannot write"):
-        project_folder.mkdir(parents=True, exist_ok=True)
-        if path.is_file():
-            if _json(path) == _plain(content):
-                return
-            shutil.rmtree(project_folder / OVERLAY, ignore_errors=True)
-            (project_folder / PROJECT_FILE).unlink(missing_ok=True)
-        write_text_whole(path, json.dumps(content, indent=2) + "\n")
-
-
-def give_up_folder(project_folder: Path, keep_folder: bool) -> None:
-    """Remove a project in which no run was completed; files of others, and a folder to be kept, stay."""
-    runs = project_folder / OVERLAY / "ExperimentRuns"
-    if any(not path.name.startswith(".") for path in runs.glob("*")):
-        return
-    for path in (project_folder / FACTS_FILE, project_folder / PROJECT_FILE):
-        path.unlink(missing_ok=True)
-    # Folders that hold something else cannot be removed, and stay.
-    for path in (runs, runs.parent, *(() if keep_folder else (project_folder,))):
-        with suppress(OSError):
-            path.rmdir()
-
-
 def _write_run(folder: Path, tomogram: SimulatedTomogram, run_name: str, options: WriteOptions) -> None:
     write_volumes(folder, tomogram, options.maps)
     _write_picks(folder, tomogram, run_name)
     if options.tilt_series and tomogram.series is not None:
         (folder / SERIES_FOLDER).mkdir()
         write_tilt_series(folder / SERIES_FOLDER, run_name, tomogram.series, tomogram.spec.microscope)
-    facts = {"run": run_name, "cryosiam": cryosiam.__version__, **_request(tomogram.seed, options)}
+    files = sorted([*files_in(folder), *(f"{TRUTH_FOLDER}/{name}" for name in TRUTH_FILES)])
+    facts = {"run": run_name, "cryosiam": cryosiam.__version__, **_request(tomogram.seed, options), FILES_KEY: files}
     write_truth(folder / TRUTH_FOLDER, tomogram, facts)
     for place in (folder, *folder.glob("VoxelSpacing*")):
         (place / ".meta").write_text(_META, encoding="utf-8")
@@ -247,18 +192,6 @@ def _write_picks(folder: Path, tomogram: SimulatedTomogram, run_name: str) -> No
 def _request(seed: int, options: WriteOptions) -> dict[str, Any]:
     """Return what, beside the recipe, decides what a run holds."""
     return {"seed": seed, "products": asdict(options)}
-
-
-def _plain(content: dict[str, Any]) -> Any:
-    """Return content as it comes back from a JSON file."""
-    return json.loads(json.dumps(content))
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
 
 
 @contextmanager

@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from cryosiam.simulation.spec import SimulationSpec
     from cryosiam.simulation.tomogram import SimulatedTomogram, Specimen
 
+TRUTH_FOLDER: Final = "Simulation"
+"""Folder within a run of recipe, seed and tables; copick passes over it."""
+
 PARTICLES_FILE: Final = "particles.csv"
 OBJECTS_FILE: Final = "objects.csv"
 RECIPE_FILE: Final = "recipe.yaml"
 FACTS_FILE: Final = "simulation.json"
+TRUTH_FILES: Final = (PARTICLES_FILE, OBJECTS_FILE, RECIPE_FILE, FACTS_FILE)
 
 _PARTICLE_COLUMNS: Final = (
     "instance_id",
@@ -45,7 +49,9 @@ def write_truth(folder: Path, tomogram: SimulatedTomogram, facts: Mapping[str, A
     ``particles.csv`` has a row per particle: instance id, species, position in Å, rotation (object -> tomogram,
     row by row), occupancy (share of the particle inside the volume) and voxels. ``objects.csv`` has a row per
     membrane and filament: id in the panoptic segmentation, kind, semantic class and voxels. ``recipe.yaml`` is the
-    recipe with every range drawn: with the seed in ``simulation.json`` it makes the same tomogram again.
+    recipe with every range drawn: with the seed in ``simulation.json`` it makes the same tomogram again. That file
+    also tells the contents, the share of the free space that soluble particles fill, and what of the recipe could not
+    be reached.
 
     Parameters
     ----------
@@ -62,13 +68,13 @@ def write_truth(folder: Path, tomogram: SimulatedTomogram, facts: Mapping[str, A
         If the disk is full or the folder cannot be written.
     """
     specimen = tomogram.specimen
-    voxels = np.bincount(specimen.instances.ravel(), minlength=len(specimen.picks) + 1)
+    voxels = _count_ids(specimen.instances, len(specimen.picks))
     with storage_errors("cannot write"):
         folder.mkdir(parents=True, exist_ok=True)
         _write_table(folder / PARTICLES_FILE, _PARTICLE_COLUMNS, _particle_rows(specimen, voxels))
         _write_table(folder / OBJECTS_FILE, ("panoptic_id", "kind", "class", "voxels"), _object_rows(specimen))
         write_text_whole(folder / RECIPE_FILE, recipe_text(tomogram.spec))
-        content = {**facts, **_contents(tomogram, int(voxels[1:].sum()))}
+        content = {**facts, **_contents(specimen)}
         write_text_whole(folder / FACTS_FILE, json.dumps(content, indent=2) + "\n")
 
 
@@ -107,15 +113,22 @@ def _object_rows(specimen: Specimen) -> list[list[Any]]:
     ]
 
 
-def _contents(tomogram: SimulatedTomogram, particle_voxels: int) -> dict[str, Any]:
-    specimen = tomogram.specimen
-    free = specimen.sample_mask & (specimen.scaffold == 0)
+def _count_ids(instances: NDArray[np.int32], largest: int) -> NDArray[np.int64]:
+    """Return how many voxels have each id from 0 on; plane by plane, as numpy counts 64-bit copies."""
+    counts = np.zeros(largest + 1, np.int64)
+    for plane in instances:
+        counts += np.bincount(plane.ravel(), minlength=largest + 1)
+    return counts
+
+
+def _contents(specimen: Specimen) -> dict[str, Any]:
     names = specimen.picks.class_names
     return {
         "voxel_size_angstrom": specimen.voxel_size_angstrom,
         "shape_zyx": list(specimen.semantic.shape),
         "particles": len(names),
-        "occupancy_reached": round(particle_voxels / max(1, int(np.count_nonzero(free))), 6),
+        "occupancy": round(float(specimen.occupancy), 6),
+        "shortfall": specimen.shortfall,
         "species": {
             name: {"count": names.count(name), "radius_angstrom": float(radius)}
             for name, radius in specimen.radii_angstrom.items()
