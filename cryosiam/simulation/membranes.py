@@ -68,7 +68,7 @@ class Membrane:
     ) -> NDArray[np.float32]:
         """Return the distance of each voxel of the box (z, y, x) from the bilayer's middle, negative inside.
 
-        It is exact up to ``reach_angstrom`` and cut there, with its sign.
+        It is right up to ``reach_angstrom`` (see :meth:`Surface.distances_on_nodes`) and cut there, with its sign.
         """
         shape = np.array(self.shape_zyx)
         nodes, step = self.surface.distances_on_nodes(

@@ -16,6 +16,8 @@ _FULL_STEPS: Final = 10
 _LONGEST_STEP_ANGSTROM: Final = 60.0
 _TOLERANCE_ANGSTROM: Final = 0.03
 _NODE_SPACING_ANGSTROM: Final = 21.0
+_FLAT: Final = 1e-3
+_ASIDE_ANGSTROM: Final = 0.5
 _SURVEY_STEP: Final = 4
 _STEEPER: Final = 1.15
 
@@ -98,7 +100,8 @@ class Surface:
         voxel_size_angstrom
             Edge of the voxel.
         reach
-            Distances are exact up to here (Å); beyond, only their sign and ``abs(d) > reach`` are right.
+            Distances are right up to here (Å), except where that is farther than the surface's radius of curvature:
+            there they may be some Å long. Beyond, only their sign and ``abs(d) > reach`` are right.
 
         Returns
         -------
@@ -198,7 +201,12 @@ def _nearest(
     sign = 1.0
     for step in range(_STEPS):
         level = _value(found, normal, cosines, closed, centre, frame, radius, waves)
-        steep = max(np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2), 1e-6)
+        steep = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
+        if steep < _FLAT:
+            # The very centre, where no direction leads to the surface more than another.
+            found[0] += _ASIDE_ANGSTROM
+            level = _value(found, normal, cosines, closed, centre, frame, radius, waves)
+            steep = max(np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2), _FLAT)
         normal /= steep
         if step == 0 and level < 0:
             sign = -1.0

@@ -9,6 +9,7 @@ from cryosiam.simulation.membrane_proteins import add_membrane_proteins
 from cryosiam.simulation.membranes import Membrane
 from cryosiam.simulation.spec import SpeciesSpec
 from cryosiam.simulation.species import species_from_density
+from cryosiam.simulation.stamping import posed
 from cryosiam.simulation.surfaces import Surface
 
 VOXEL = 10.0
@@ -61,10 +62,11 @@ def test_proteins_stand_on_the_membrane_along_its_normal(height):
 
 
 def test_the_heads_of_proteins_point_out_of_the_vesicle_in_the_volume():
-    canvas, placement = placed(membrane_centre_angstrom=-20.0)
+    canvas, placement = placed()
     z, y, x = np.nonzero(canvas.instances)
-    radius = np.linalg.norm(np.stack([x, y, z], 1) * VOXEL - CENTRE, axis=1)
-    assert (radius > RADIUS + 60).sum() > 5 * (radius < RADIUS - 60).sum()
+    height = np.linalg.norm(np.stack([x, y, z], 1) * VOXEL - CENTRE, axis=1) - RADIUS
+    # Above there is the wide head, and as far below the narrow stalk.
+    assert ((height > 30) & (height < 40)).sum() > 1.7 * ((height > -40) & (height < -30)).sum()
     assert set(np.unique(canvas.instances)) == set(range(len(placement) + 1))
 
 
@@ -81,10 +83,11 @@ def test_places_are_uniform_over_the_sphere():
 
 def test_nothing_overlaps_and_lipids_give_way():
     canvas, placement = placed(0.3, first_id=11)
+    assert len(placement) > 10
     counts = np.bincount(canvas.instances.ravel())[11:]
-    assert len(counts) == len(placement)
-    volume = mushroom().volume_voxels
-    assert counts.min() > 0.85 * volume
+    poses = zip(placement.indices_zyx, placement.rotations, strict=True)
+    # Each has every voxel of its mask, so that none lost one to another.
+    assert counts.tolist() == [np.count_nonzero(posed(mushroom(), *pose)[1]) for pose in poses]
     taken = canvas.instances > 0
     assert not canvas.scaffold[taken].any()
     assert (canvas.semantic[taken] == CLASS_INDEX["particle"]).all()

@@ -58,8 +58,8 @@ def test_leaflets_are_as_far_apart_as_asked_in_the_drawn_density(voxel_size, thi
     profile = ndimage.gaussian_filter1d(total / np.histogram(radius, edges)[0], 1.0)
     peaks = maxima(edges[:-1] + 0.5, profile)
     assert len(peaks) == 2
-    assert np.diff(peaks)[0] == pytest.approx(thickness, abs=1.0)
-    assert peaks.mean() == pytest.approx(220, abs=0.7)
+    assert np.diff(peaks)[0] == pytest.approx(thickness, abs=0.15)
+    assert peaks.mean() == pytest.approx(220, abs=0.05)
 
 
 @pytest.mark.parametrize("voxel_size", [6.8, 10.0])
@@ -69,31 +69,49 @@ def test_tails_are_lighter_than_heads_and_the_outside_is_solvent(voxel_size):
     assert outside < 0.02 < middle < 0.65 * head < head < 1.3
 
 
-@pytest.mark.parametrize(("kind", "diameter"), [("vesicle", 400.0), ("irregular", 800.0)])
+@pytest.mark.parametrize("voxel_size", [4.0, 10.0])
+def test_distances_from_a_sphere_are_exact_even_at_its_centre(voxel_size):
+    size = int(400 / voxel_size)
+    centre = np.full(3, size // 2 * voxel_size)
+    nodes, step = ball(centre, 110.0).distances_on_nodes(np.zeros(3, int), np.full(3, size), voxel_size, 120.0)
+    distance = distances_in_box(np.full(3, size), nodes, step, 120.0)
+    true = np.linalg.norm(np.indices(distance.shape).T * voxel_size - centre, axis=-1).T - 110
+    # Between nodes it is interpolated, which the tip of the cone at the centre does not bear.
+    smooth = true > -60
+    assert np.abs(distance - np.clip(true, -120, 120))[smooth].max() < 0.6
+    assert distance[~smooth].max() < -55
+    assert distance.min() > -111
+
+
+@pytest.mark.parametrize(("kind", "diameter"), [("vesicle", 360.0), ("irregular", 800.0)])
 @pytest.mark.parametrize("seed", [0, 4])
 def test_distances_are_those_to_the_nearest_point_of_the_surface(kind, diameter, seed):
-    """Against a cloud of points on the surface, which can only be farther than its nearest point."""
-    voxel_size, reach = diameter / 36, 45.0
+    """Against a cloud of points all over the surface, and the planes that touch it there."""
+    voxel_size, reach = 10.0, 45.0
     surface = getattr(membrane_shapes, kind)(np.full(3, 1000.0), diameter, np.random.default_rng(seed))
     low, high = surface.bounds(reach)
     corner = np.floor(low[::-1] / voxel_size).astype(int)
     shape = np.ceil((high - low)[::-1] / voxel_size).astype(int)
     nodes, step = surface.distances_on_nodes(corner, shape, voxel_size, reach)
+    assert step > 1
     distance = distances_in_box(shape, nodes, step, reach)
     rng = np.random.default_rng(1)
     shell = np.argwhere(np.abs(distance) < voxel_size)
-    jittered = np.repeat(shell, 12, 0) + rng.uniform(-0.5, 0.5, (12 * len(shell), 3))
-    _, cloud, _ = surface.nearest((jittered + corner)[:, ::-1] * voxel_size)
+    jittered = shell[rng.integers(0, len(shell), 150000)] + rng.uniform(-0.5, 0.5, (150000, 3))
+    _, cloud, normals = surface.nearest((jittered + corner)[:, ::-1] * voxel_size)
     tree = cKDTree(cloud)
-    voxels = np.argwhere((np.abs(distance) > 12) & (np.abs(distance) < reach - 1))
+    voxels = np.argwhere(np.abs(distance) < reach - 1)
     chosen = voxels[rng.permutation(len(voxels))[:4000]]
-    true = tree.query((chosen + corner)[:, ::-1] * voxel_size)[0]
-    error = np.abs(distance[tuple(chosen.T)]) - true
-    assert error.max() < 0.2
-    assert np.percentile(error, 2) > -1.5
+    points = (chosen + corner)[:, ::-1] * voxel_size
+    farthest, nearest = tree.query(points)
+    signed = ((points - cloud[nearest]) * normals[nearest]).sum(1)
+    measured = distance[tuple(chosen.T)]
+    # No farther than any point of the surface; as far as its tangent plane beside the nearest one, but for its bend.
+    assert (np.abs(measured) - farthest).max() < 0.6
+    assert np.abs(measured - signed).max() < 1.0
     beyond = np.argwhere(np.abs(distance) >= reach)
     beyond = beyond[rng.permutation(len(beyond))[:4000]]
-    assert tree.query((beyond + corner)[:, ::-1] * voxel_size)[0].min() > reach - 1
+    assert tree.query((beyond + corner)[:, ::-1] * voxel_size)[0].min() > reach - 0.6
 
 
 @settings(max_examples=8, deadline=None)
@@ -106,12 +124,12 @@ def test_closed_membranes_part_an_inside_from_the_outside(seed, kind, diameter):
     shape = np.ceil((high - low)[::-1] / voxel_size).astype(int)
     nodes, step = surface.distances_on_nodes(corner, shape, voxel_size, 2 * voxel_size)
     distance = distances_in_box(shape, nodes, step, 2 * voxel_size)
-    assert ndimage.label(distance < 0)[1] == 1
+    assert ndimage.label(distance < 0)[1] == ndimage.label(distance > 0)[1] == 1
     assert ndimage.label(np.abs(distance) > voxel_size)[1] >= 2
     faces = [np.take(distance, end, axis) for axis in range(3) for end in (0, -1)]
     assert all((face > 0).all() for face in faces)
     equal = (6 / np.pi * np.count_nonzero(distance < 0)) ** (1 / 3) * voxel_size
-    assert equal == pytest.approx(diameter, rel=0.04)
+    assert equal == pytest.approx(diameter, rel=0.015)
 
 
 def test_vesicles_have_the_diameter_asked_for():
@@ -131,14 +149,14 @@ def test_vesicles_have_the_diameter_asked_for():
     assert inside == 2
 
 
-@settings(max_examples=5, deadline=None)
-@given(seed=st.integers(0, 10**6), margin=st.integers(0, 12))
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 10**6), margin=st.integers(0, 8))
 def test_membranes_keep_apart_and_inside_the_sample(seed, margin):
-    spec = MembraneSpec(vesicles=3, vesicle_diameter_nm=(30, 45), irregular=1, irregular_diameter_nm=(50, 80), sheets=1)
-    canvas, membranes = drawn(spec, seed=seed, margin=margin)
+    spec = MembraneSpec(vesicles=2, vesicle_diameter_nm=(24, 36), irregular=1, irregular_diameter_nm=(40, 60), sheets=1)
+    canvas, membranes = drawn(spec, (48, 72, 72), seed=seed, margin=margin)
     assert canvas.scaffold_kinds == [one.kind for one in membranes]
     assert [one.scaffold_id for one in membranes] == list(range(1, len(membranes) + 1))
-    assert len(membranes) <= 5
+    assert 1 <= len(membranes) <= 4
     assert not canvas.density[~canvas.sample].any()
     assert not canvas.semantic[~canvas.sample].any()
     assert ((canvas.scaffold > 0) == (canvas.semantic == MEMBRANE)).all()
@@ -158,17 +176,17 @@ def test_sheets_reach_through_the_slab_and_divide_the_field():
 
 
 def test_the_same_seed_draws_the_same_bytes():
-    spec = MembraneSpec(vesicles=1, vesicle_diameter_nm=(30, 45), irregular=1, sheets=1)
-    first, again, other = (drawn(spec, (40, 96, 96), seed=seed)[0] for seed in (7, 7, 8))
+    spec = MembraneSpec(vesicles=1, vesicle_diameter_nm=(30, 45), irregular=1, irregular_diameter_nm=(40, 60), sheets=1)
+    first, again, other = (drawn(spec, (40, 72, 72), seed=seed)[0] for seed in (7, 7, 8))
     assert first.density.tobytes() == again.density.tobytes()
     assert first.scaffold.tobytes() == again.scaffold.tobytes()
     assert first.density.tobytes() != other.density.tobytes()
 
 
 def test_where_there_is_no_room_fewer_are_returned():
-    spec = MembraneSpec(vesicles=30, vesicle_diameter_nm=(30, 40))
-    canvas, membranes = drawn(spec, (40, 60, 60))
-    assert 1 <= len(membranes) < 30
+    spec = MembraneSpec(vesicles=6, vesicle_diameter_nm=(30, 34))
+    canvas, membranes = drawn(spec, (30, 46, 46))
+    assert 1 <= len(membranes) < 6
     assert len(canvas.scaffold_kinds) == len(membranes)
     empty = Canvas.of_sample(np.zeros((20, 20, 20), bool), 10.0)
     assert add_membranes(empty, spec, np.random.default_rng(0)) == []
