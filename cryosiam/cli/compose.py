@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryosiam.cli.networks_used import NetworksUsed, networks_used
 from cryosiam.cli.pick import PickOptions
-from cryosiam.errors import InputError, WeightsError
+from cryosiam.errors import InputError
 from cryosiam.pipeline.manifest import load_manifest
 from cryosiam.pipeline.plan import Pipeline, Product
 from cryosiam.pipeline.products import PARTICLE, PickSelection, ProductFactory
@@ -23,6 +24,7 @@ from cryosiam.stages.stage import Resources, Stage, WeightsUsed
 
 if TYPE_CHECKING:
     from cryosiam.pipeline.progress import Reporter
+    from cryosiam.stages.check.config import CheckConfig
     from cryosiam.weights import WeightsCard
 
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)i?b?", re.IGNORECASE)
@@ -96,8 +98,8 @@ def compose(options: PickOptions, target: str) -> Composition:
     if options.low_pass is not None and not 0 < options.low_pass < 1000:
         raise InputError(f"--low-pass {options.low_pass:g} is not a resolution in Å; 20 to 40 are usual")
     key = ProductKey(options.user_id, options.session_id)
-    dense, subtomogram = _cards(options.weights)
-    selection, renames = _objects(options.objects, options.threshold, subtomogram)
+    networks = networks_used(options.weights, target)
+    selection, renames = _objects(options.objects, options.threshold, networks.species)
     out = _results_folder(options)
     source, name = _source(options)
     if options.mrc and not options.overwrite:
@@ -108,67 +110,67 @@ def compose(options: PickOptions, target: str) -> Composition:
     return Composition(
         project,
         Pipeline(
-            _stages(options, dense, subtomogram, _classes(selection, source, subtomogram)), _products(factory)[target]()
+            _stages(options, networks, _classes(selection, source, networks.species)), _products(factory)[target]()
         ),
         _summary(options, target, project, selection),
         _resources(options),
     )
 
 
-def _cards(weights: str) -> tuple[WeightsCard, WeightsCard]:
-    from cryosiam.weights import Task, read_card
-
-    dense, subtomogram = read_card(weights, Task.DENSE), read_card(weights, Task.SUBTOMOGRAM)
-    if dense.voxel_size_angstrom != subtomogram.voxel_size_angstrom:
-        raise WeightsError(
-            f"the weights in {weights} are for voxels of {dense.voxel_size_angstrom:g} Å (dense) and "
-            f"{subtomogram.voxel_size_angstrom:g} Å (subtomogram); use weights that belong together"
-        )
-    return dense, subtomogram
-
-
-def _classes(selection: PickSelection, source: Source, card: WeightsCard) -> tuple[str, ...] | None:
+def _classes(selection: PickSelection, source: Source, species: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the classes to tell apart: those asked for, or those the project names, or all where it names none."""
     if selection.classes is not None:
         return selection.classes
     wanted = source.particle_names()
-    return tuple(name for name in card.species if name in wanted) if wanted else None
+    return tuple(name for name in species if name in wanted) if wanted else None
 
 
-def _stages(
-    options: PickOptions, dense: WeightsCard, subtomogram: WeightsCard, classes: tuple[str, ...] | None
-) -> tuple[Stage, ...]:
-    from cryosiam.stages.check.config import CheckConfig
+def _stages(options: PickOptions, networks: NetworksUsed, classes: tuple[str, ...] | None) -> tuple[Stage, ...]:
     from cryosiam.stages.check.run import CheckStage
-    from cryosiam.stages.classify.config import ClassifyConfig
-    from cryosiam.stages.classify.run import ClassifyStage
     from cryosiam.stages.dense.run import DenseStage
-    from cryosiam.stages.embed.run import EmbedStage
     from cryosiam.stages.instances.config import InstancesConfig
     from cryosiam.stages.instances.run import InstancesStage
     from cryosiam.stages.preview.run import PreviewStage
-    from cryosiam.weights import load_dense, load_subtomogram
+    from cryosiam.weights import load_dense_parts
 
-    voxel_size = dense.voxel_size_angstrom
-    load_classifier: Callable[[], Any] = cache(lambda: load_subtomogram(options.weights))
-    check = CheckConfig.model_validate(
+    first = networks.first
+    used = networks.dense_used()
+    load: Callable[[], Any] = cache(lambda: load_dense_parts(options.weights))
+    return (
+        CheckStage(used, lambda: load()[0], first.voxel_size_angstrom, _check_config(options, first)),
+        DenseStage(used, load),
+        PreviewStage(),
+        InstancesStage(InstancesConfig(calibration=networks.score)),
+        *(_particle_stages(options.weights, networks.subtomogram, classes) if networks.subtomogram else ()),
+    )
+
+
+def _check_config(options: PickOptions, card: WeightsCard) -> CheckConfig:
+    from cryosiam.stages.check.config import CheckConfig
+    from cryosiam.weights.card import UNIT_RANGE
+
+    return CheckConfig.model_validate(
         {
             "contrast": options.contrast.value,
-            "wanted_contrast": dense.contrast.value,
+            "wanted_contrast": card.contrast.value,
+            "unit_range": card.normalisation == UNIT_RANGE,
             "low_pass_angstrom": options.low_pass,
         }
     )
-    embedder = WeightsUsed(subtomogram.name, subtomogram.sha256)
-    load_network: Callable[[], Any] = cache(lambda: load_dense(options.weights))
-    network = WeightsUsed(dense.name, dense.sha256)
-    return (
-        CheckStage(network, load_network, voxel_size, check),
-        DenseStage(network, load_network),
-        PreviewStage(),
-        InstancesStage(InstancesConfig(calibration=dense.score)),
-        EmbedStage(embedder, load_classifier),
-        ClassifyStage(embedder, load_classifier, ClassifyConfig(objects=classes)),
-    )
+
+
+def _particle_stages(spec: str, card: WeightsCard, classes: tuple[str, ...] | None) -> tuple[Stage, ...]:
+    from cryosiam.stages.classify.config import ClassifyConfig
+    from cryosiam.stages.classify.run import ClassifyStage
+    from cryosiam.stages.embed.config import EmbedConfig
+    from cryosiam.stages.embed.run import EmbedStage
+    from cryosiam.weights import load_subtomogram
+    from cryosiam.weights.card import UNIT_RANGE
+
+    load: Callable[[], Any] = cache(lambda: load_subtomogram(spec))
+    used = WeightsUsed(card.name, card.sha256)
+    embed = EmbedConfig(crops=card.crops, unit_range=card.normalisation == UNIT_RANGE)
+    return EmbedStage(used, load, embed), ClassifyStage(used, load, ClassifyConfig(objects=classes))
 
 
 def _products(make: ProductFactory) -> dict[str, Callable[[], tuple[Product, ...]]]:
@@ -259,7 +261,7 @@ def _results_folder(options: PickOptions) -> Path:
     return (options.copick.parent / "cryosiam" if options.copick is not None else Path("cryosiam")).absolute()
 
 
-def _objects(text: str | None, threshold: float, card: WeightsCard) -> tuple[PickSelection, dict[str, str]]:
+def _objects(text: str | None, threshold: float, species: tuple[str, ...]) -> tuple[PickSelection, dict[str, str]]:
     """Read ``--objects``: classes to write, each with ``CLASS=OBJECT`` where the project has another name for it."""
     if not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold:g} is not a score; give a number from 0 to 1")
@@ -267,7 +269,7 @@ def _objects(text: str | None, threshold: float, card: WeightsCard) -> tuple[Pic
         return PickSelection(threshold), {}
     pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
     classes = tuple(name for name, _, _ in pairs)
-    known = (*card.species, PARTICLE)
+    known = (*species, PARTICLE)
     unknown = [name for name in classes if name not in known]
     if unknown or not classes:
         wrong = f"'{unknown[0]}', which these weights do not know" if unknown else "nothing"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cryosiam.domain import Volume
+    from cryosiam.inference.normalisation import Normalisation
+
+MaskKind = Literal["soft", "strict", "hull", "none"]
+"""How a particle is cut out of its surroundings."""
 
 MASK_MARGIN_VOXELS: Final = 2
 """The mask reaches this far beyond the instance, because predicted instances are a little tight."""
@@ -24,6 +28,9 @@ def cut_crops(
     centres_zyx: NDArray[np.float64],
     instance_ids: NDArray[np.int64],
     box: int,
+    *,
+    mask: MaskKind = "soft",
+    scale: Normalisation | None = None,
 ) -> Tensor:
     """Cut one masked cube per particle.
 
@@ -39,6 +46,11 @@ def cut_crops(
         ``(n,)`` label of each particle.
     box
         Edge of the cube in voxels.
+    mask
+        ``soft``: the instance grown by `MASK_MARGIN_VOXELS`, with a soft edge; ``strict``: the same with a hard edge;
+        ``hull``: its convex hull; ``none``: neighbours stay.
+    scale
+        Applied to the voxels before the mask.
 
     Returns
     -------
@@ -55,13 +67,43 @@ def cut_crops(
             continue
         source = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         target = tuple(slice(int(a - s), int(b - s)) for a, b, s in zip(low, high, start, strict=True))
-        values[i][target] = denoised.read((source[0], source[1], source[2]))
-        masks[i][target] = instances[source] == label
-    mask = torch.from_numpy(_grown(masks).astype(np.float32))[:, None]
+        voxels = denoised.read((source[0], source[1], source[2]))
+        values[i][target] = voxels if scale is None else scale.apply(voxels)
+        masks[i][target] = instances[source] == label if mask != "none" else True
+    return torch.from_numpy(values)[:, None] * _weights(masks, mask)
+
+
+def _weights(masks: NDArray[np.bool_], kind: MaskKind) -> Tensor:
+    """Return what voxels are multiplied with, ``(n, 1, z, y, x)``."""
+    if kind == "none":
+        return torch.from_numpy(masks)[:, None]
+    grown = _grown(masks)
+    if kind == "hull":
+        grown = np.stack([_convex_hull(one) for one in grown]) if len(grown) else grown
+    if kind != "soft":
+        return torch.from_numpy(grown)[:, None]
+    weights = torch.from_numpy(grown.astype(np.float32))[:, None]
     # A mean over three voxels along each axis in turn softens the mask's edge.
     for width in ((3, 1, 1), (1, 3, 1), (1, 1, 3)):
-        mask = F.avg_pool3d(mask, width, stride=1, padding=tuple(w // 2 for w in width))
-    return torch.from_numpy(values)[:, None] * mask
+        weights = F.avg_pool3d(weights, width, stride=1, padding=tuple(w // 2 for w in width))
+    return weights
+
+
+def _convex_hull(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the voxels of ``(z, y, x)`` whose centres lie in the convex hull of those that are set."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    points = np.argwhere(mask)
+    try:
+        planes = ConvexHull(points).equations
+    except (QhullError, ValueError):
+        # Too few voxels, or all in one plane: they are their own hull.
+        return mask
+    inside = np.ones(mask.shape, bool)
+    z, y, x = np.indices(mask.shape, sparse=True)
+    for a, b, c, offset in planes:
+        inside &= a * z + b * y + c * x + offset <= 1e-6
+    return inside
 
 
 def _grown(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -37,6 +37,19 @@ class Normalisation:
         clipped *= np.float32(1.0 / self.std)
         return clipped
 
+    def to_unit_range(self, contrast_sign: int = 1) -> Normalisation:
+        """Return the scaling of the same clip limits to [0, 1] once the result is multiplied by ``contrast_sign``."""
+        zero = self.low if contrast_sign > 0 else self.high
+        return Normalisation(self.low, self.high, zero, self.high - self.low)
+
+
+def whole_range(volume: Volume) -> Normalisation:
+    """Return the clip limits that clip nothing of a finite ``volume``, read once, scaled to [0, 1]."""
+    lows, highs = zip(*((slab.min(), slab.max()) for slab in map(volume.read, z_slabs(volume.shape))), strict=True)
+    low, high = float(min(lows)), float(max(highs))
+    # A constant volume has nothing to show; it becomes 0 and not a division by it.
+    return Normalisation(low, high if high > low else low + 1.0, low, 1.0).to_unit_range()
+
 
 def z_slabs(shape: tuple[int, int, int], slab_bytes: int = SLAB_BYTES) -> Iterator[Box]:
     """Yield boxes that cut ``shape`` along z into float32 slabs of about ``slab_bytes``, at least one plane."""

@@ -179,6 +179,36 @@ def open_products(folder: Path) -> DenseProducts | None:
     return DenseProducts(folder, json.loads(record.read_text(encoding="utf-8")))
 
 
+def join_products(folder: Path, parts: Sequence[DenseProducts]) -> DenseProducts:
+    """Move the products of several networks over one volume into one folder, which appears when all are there.
+
+    Parameters
+    ----------
+    folder
+        Final place; replaced if it exists.
+    parts
+        Products of different heads; they are moved, not copied. Their records are kept under ``networks``.
+
+    Raises
+    ------
+    StorageError
+        If the files cannot be moved.
+    """
+    heads = [head for part in parts for head in part.record["heads"]]
+    with ProductWriter(folder, parts[0].shape, ()) as writer:
+        try:
+            for part in parts:
+                for name in part.names:
+                    writer.take(name, part)
+        except OSError as error:
+            raise _storage_error(folder, error) from error
+        writer.heads = tuple(heads)
+        joined = writer.finish({**parts[0].record, "networks": [part.record for part in parts]})
+    for part in parts:
+        shutil.rmtree(part.folder, ignore_errors=True)
+    return joined
+
+
 class ProductWriter:
     """Writes products tile by tile into a hidden folder that takes its name when all is there.
 
@@ -240,6 +270,10 @@ class ProductWriter:
             box = (z, y, x)
         # Mapped for this tile only: pages of a map that stays open count as this process's memory.
         np.load(self._partial / f"{name}.npy", mmap_mode="r+")[box] = array
+
+    def take(self, name: str, products: DenseProducts) -> None:
+        """Move product ``name`` out of another folder."""
+        shutil.move(products.folder / f"{name}.npy", self._partial / f"{name}.npy")
 
     def finish(self, record: Mapping[str, Any]) -> DenseProducts:
         """Give the folder its name and return the products.

@@ -125,7 +125,11 @@ class WeightsCard(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> WeightsCard:
-        wanted = {Task.DENSE: DenseConfig, Task.SUBTOMOGRAM: SubtomogramConfig, Task.PRETRAINING: PretrainingConfig}
+        wanted: dict[Task, type[BaseModel]] = {
+            Task.DENSE: DenseConfig,
+            Task.SUBTOMOGRAM: SubtomogramConfig,
+            Task.PRETRAINING: PretrainingConfig,
+        }
         if not isinstance(self.network, wanted[self.task]):
             raise ValueError(f"a {self.task} card needs the shape of a {self.task} network")
         if isinstance(self.network, DenseConfig):

@@ -16,6 +16,8 @@ class CheckConfig(BaseModel):
         Grey value of protein: ``auto`` takes what the source states, else finds out.
     wanted_contrast
         Grey value of protein that the weights learnt with.
+    unit_range
+        Scale grey values from 0 to 1 between the clip limits, and not to zero mean and unit spread.
     low_pass_angstrom
         Finest detail the network is shown, in Å; all of it for None.
     """
@@ -24,4 +26,5 @@ class CheckConfig(BaseModel):
 
     contrast: Literal["auto", "dark", "bright"] = "auto"
     wanted_contrast: Literal["dark", "bright"] = "dark"
+    unit_range: bool = False
     low_pass_angstrom: float | None = Field(default=None, gt=0)

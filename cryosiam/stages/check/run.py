@@ -113,6 +113,8 @@ class CheckStage:
         normalisation = measure_normalisation(volume, run=tomogram.run, source=tomogram.source)
         contrast, found = self._contrast(work, volume, grid, normalisation)
         sign = 1 if contrast == self.config.wanted_contrast else -1
+        if self.config.unit_range:
+            normalisation = normalisation.to_unit_range(sign)
         CheckedInput(normalisation, sign, grid, low_pass or 0.0).save(work.scratch)
         if contrast != self.config.wanted_contrast:
             tell = work.warn if self.config.contrast == "auto" else work.note
@@ -139,8 +141,13 @@ class CheckStage:
         guess = guess_contrast(volume, voxel_size_angstrom)
         if guess.contrast is not Contrast.UNKNOWN:
             return guess.contrast.value, f"found from the voxels, confidence {guess.confidence:.2f}"
-        vote = contrast_vote(self.load().network, volume, normalisation, device=work.resources.device)
-        if vote.contrast is not Contrast.UNKNOWN:
+        network = self.load().network
+        vote = (
+            contrast_vote(network, volume, normalisation, device=work.resources.device)
+            if "foreground" in network.heads and not self.config.unit_range
+            else None
+        )
+        if vote is not None and vote.contrast is not Contrast.UNKNOWN:
             # The network says which sign suits it, and that is the contrast it learnt with.
             same = vote.contrast is Contrast.DARK
             wanted = self.config.wanted_contrast

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosiam.identification import UNKNOWN, Classifier
+from cryosiam.identification import UNKNOWN, Classification, Classifier
 from cryosiam.stages.classify.config import ClassifyConfig
 from cryosiam.stages.instances.run import load_particles
 
@@ -52,7 +52,12 @@ class ClassifyStage:
         """
         table, voxel_size_angstrom = load_particles(work.scratch)
         vectors = work.scratch.table("embeddings")["vectors"]
-        found = self._classifier().classify(vectors, self._known_objects())
+        classifier = self._classifier()
+        found = (
+            classifier.classify(vectors, self._known_objects())
+            if classifier is not None
+            else Classification((UNKNOWN,) * len(vectors), np.zeros(len(vectors)), np.zeros((len(vectors), 0)), ())
+        )
         work.scratch.save_table(
             "picks",
             {
@@ -72,7 +77,10 @@ class ClassifyStage:
             return None
         return tuple(name for name in self.config.objects if name != UNKNOWN)
 
-    def _classifier(self) -> Classifier:
+    def _classifier(self) -> Classifier | None:
+        """Return the weights' classifier; None where they embed without naming, as imported ones do."""
         model = self.load()
+        if not model.classifier and not model.card.species:
+            return None
         classifier = Classifier.from_arrays(model.classifier, model.card.species)
         return classifier if self.config.confidence is None else classifier.with_threshold(self.config.confidence)

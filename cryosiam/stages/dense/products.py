@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cryosiam.errors import InputError
 
 if TYPE_CHECKING:
+    from cryosiam.inference.normalisation import Normalisation
     from cryosiam.inference.outputs import DenseProducts
     from cryosiam.stages.scratch import Scratch
 
@@ -25,6 +26,13 @@ def dense_products(scratch: Scratch) -> DenseProducts:
     if products is None:
         raise InputError(f"the network's maps in {scratch.folder} are gone; run the same command again")
     return products
+
+
+def denoised_scale(scratch: Scratch, contrast_sign: int) -> Normalisation:
+    """Return the scaling of the denoised volume to [0, 1], for networks that learnt from such volumes."""
+    from cryosiam.inference.normalisation import whole_range
+
+    return whole_range(dense_products(scratch).volume("denoised")).to_unit_range(contrast_sign)
 
 
 def grid_voxel_size(scratch: Scratch) -> float:

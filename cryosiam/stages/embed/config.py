@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -12,8 +14,14 @@ class EmbedConfig(BaseModel):
     ----------
     batch
         Particles embedded at once; changes speed and memory only.
+    crops
+        How particles are cut out of their surroundings.
+    unit_range
+        Scale the denoised volume from 0 to 1, protein bright, before particles are cut out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch: int = Field(128, ge=1)
+    crops: Literal["soft", "strict", "hull", "none"] = "soft"
+    unit_range: bool = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cryosiam.stages.check.run import CheckedInput
-from cryosiam.stages.dense.products import dense_products
+from cryosiam.stages.dense.products import denoised_scale, dense_products
 from cryosiam.stages.embed.config import EmbedConfig
 from cryosiam.stages.instances.run import load_particles
 
@@ -60,6 +60,7 @@ class EmbedStage:
         box, dimensions = network.config.box, network.config.embedding_channels
         # The network learnt with protein dark; the denoised map has the input's contrast.
         sign = CheckedInput.load(work.scratch).contrast_sign
+        scale = denoised_scale(work.scratch, sign) if self.config.unit_range else None
         denoised = dense_products(work.scratch).volume("denoised")
         labels: Any = work.scratch.array("instances")
         table, _ = load_particles(work.scratch)
@@ -67,7 +68,10 @@ class EmbedStage:
         for start in range(0, len(table), self.config.batch):
             part = slice(start, start + self.config.batch)
             work.progress(start, len(table))
-            crops = cut_crops(denoised, labels, table.centroids_zyx[part], table.ids[part], box) * sign
+            crops = cut_crops(
+                denoised, labels, table.centroids_zyx[part], table.ids[part], box, mask=self.config.crops, scale=scale
+            )
+            crops *= sign
             with torch.inference_mode():
                 crops = crops.to(device, memory_format=torch.channels_last_3d)
                 vectors[part] = network(crops).float().cpu().numpy()

@@ -64,7 +64,7 @@ class InstancesStage:
         products = dense_products(work.scratch)
         sample: SampleMask | None = None
         facts: dict[str, Any] = {}
-        if self.config.sample:
+        if self.config.sample and "sample" in products.names:
             found = find_sample(products.array("sample"), products.shape, grid_voxel_size(work.scratch))
             if not found.found:
                 work.warn(
@@ -73,7 +73,7 @@ class InstancesStage:
                 )
             facts = {"sample_fraction": round(found.fraction, 4), "thickness_angstrom": found.thickness_angstrom}
             sample = found
-        names = ("foreground", "boundary", "distance", "semantic")
+        names = [name for name in ("foreground", "boundary", "distance", "semantic") if name in products.names]
         arrays: dict[str, Any] = {name: MapArray.open(products.folder / f"{name}.npy") for name in names}
         maps = InstanceMaps(**arrays, sample=sample)
         return maps, facts
