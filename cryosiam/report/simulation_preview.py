@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import AbstractPathEffect
     from numpy.typing import NDArray
 
     from cryosiam.simulation.tomogram import SimulatedTomogram, Specimen
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 WIDTH_INCHES: Final = 15.0
 DOTS_PER_INCH: Final = 110
 _DB_RANGE: Final = (0.5, 99.8)
+_FONT_SIZE: Final = 11
+_INCHES_OF_TEXT: Final = 1.7
+_ZERO_COLOUR: Final = "#e8590c"
+_PARTICLE_HUES: Final = (0.07, 0.45)
 
 
 @dataclass(frozen=True)
@@ -62,22 +67,23 @@ def draw_simulation_preview(tomogram: SimulatedTomogram) -> Figure:
     specimen = tomogram.specimen
     depth, height, width = specimen.semantic.shape
     panels = _panels(tomogram)
-    tall = panels[0].image.shape[0] / panels[0].image.shape[1]
-    heights = [height / width, depth / width, tall, 0.6]
-    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES / 4 * sum(heights) + 2.0), layout="constrained")
+    heights = [height / width, depth / width, 1.0, 0.6]
+    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES / 4 * sum(heights) + _INCHES_OF_TEXT), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(4, 4, height_ratios=heights, squeeze=False)
     _draw_slices(axes[0], tomogram, "xy")
     _draw_slices(axes[1], tomogram, "xz")
     for place, panel in zip((0, 2), panels, strict=True):
-        _show(axes[2][place], panel.image, panel.title)
+        square = _middle_square(panel.image)
+        _show(axes[2][place], square, panel.title)
+        _scale_bar(axes[2][place], square.shape[1], panel.pixel_size_angstrom)
         _draw_spectrum(axes[2][place + 1], panel)
     grid = axes[3][0].get_gridspec()
     for place, panel in zip((0, 2), panels, strict=True):
         for axis in axes[3][place : place + 2]:
             axis.remove()
         _draw_radial(figure.add_subplot(grid[3, place : place + 2]), panel)
-    figure.suptitle(_title(tomogram), fontsize=12)
+    figure.suptitle(_title(tomogram), fontsize=14)
     return figure
 
 
@@ -129,7 +135,7 @@ def _panels(tomogram: SimulatedTomogram) -> list[SpectrumPanel]:
     tilts = np.abs(series.tilt_angles_deg)
     return [
         SpectrumPanel(
-            f"tilt image at {series.tilt_angles_deg[number]:g}°, {series.prior_dose[number]:.0f} e/Å² before",
+            f"tilt image at {series.tilt_angles_deg[number]:g}°, after {series.prior_dose[number]:.0f} e/Å²",
             series.images[number],
             series.pixel_size_angstrom,
             _ctf(tomogram, float(series.defocus_um[number]), float(series.phase_shift_deg[number])),
@@ -160,21 +166,24 @@ def _draw_slices(axes: NDArray[np.object_], tomogram: SimulatedTomogram, plane: 
     middle = volume_centre_index(specimen.semantic.shape[0 if plane == "xy" else 1])
     at = (middle,) if plane == "xy" else (slice(None), middle)
     # Only the slice: the whole clean volume would be another copy in memory.
-    _show(axes[0], -specimen.density[at], f"clean, {plane}")
-    _show(axes[1], tomogram.noisy[at], f"noisy, {plane}")
+    _show(axes[0], -specimen.density[at], f"truth: density, {plane}")
+    _scale_bar(axes[0], specimen.semantic.shape[2], specimen.voxel_size_angstrom)
+    axes[1].imshow(label_picture(specimen, at), interpolation="nearest")
+    _bare(axes[1], f"truth: a colour per object, {plane}")
+    if plane == "xy":
+        _legend(axes[1], specimen)
+    _show(axes[2], tomogram.noisy[at], f"tomogram, {plane}")
     corrected = tomogram.corrected
     if corrected is None:
-        _show(axes[2], specimen.density[at] + specimen.unlabelled[at], f"all that is imaged, bright, {plane}")
+        _show(axes[3], -specimen.density[at] - specimen.unlabelled[at], f"all that is imaged, {plane}")
     else:
-        _show(axes[2], corrected[at], f"CTF corrected, {plane}")
-    axes[3].imshow(label_picture(specimen, at), interpolation="nearest")
-    _bare(axes[3], f"classes and instances, {plane}")
-    if plane == "xy":
-        _legend(axes[3], specimen)
+        _show(axes[3], corrected[at], f"tomogram, CTF-corrected, {plane}")
 
 
 def label_picture(specimen: Specimen, at: tuple[int | slice, ...]) -> NDArray[np.float64]:
-    """Return a slice of the labels in colour: a hue per class, a shade per instance, dark grey inside the sample.
+    """Return a slice of the labels in colour: particles from orange to green, dark grey inside the sample.
+
+    Membranes and filaments have the colour of their class.
 
     Parameters
     ----------
@@ -188,13 +197,17 @@ def label_picture(specimen: Specimen, at: tuple[int | slice, ...]) -> NDArray[np
     NDArray
         ``(rows, columns, 3)`` from 0 to 1.
     """
-    from matplotlib.colors import to_rgb
+    from matplotlib.colors import hsv_to_rgb, to_rgb
 
     palette = np.array([to_rgb(colour) for colour in CLASS_COLOURS])
     semantic, instances = specimen.semantic[at], specimen.instances[at]
-    # Neighbouring ids differ in shade; 0.618 of a turn never comes back to a shade soon.
-    shades = np.where(instances > 0, 0.45 + 0.55 * np.modf(instances * 0.618033988749895)[0], 1.0)
-    picture: NDArray[np.float64] = palette[semantic] * shades[..., None]
+    picture: NDArray[np.float64] = palette[semantic]
+    # Multiples of irrational numbers: ids that follow each other are far apart in hue and in brightness.
+    first, last = _PARTICLE_HUES
+    hues = first + (last - first) * np.modf(instances * 0.618033988749895)[0]
+    values = 0.6 + 0.4 * np.modf(instances * 0.414213562373095)[0]
+    particles = np.stack([hues, np.full_like(hues, 0.75), values], axis=-1)
+    picture[instances > 0] = hsv_to_rgb(particles[instances > 0])
     picture[(semantic == 0) & specimen.sample_mask[at]] = 0.18
     return picture
 
@@ -205,7 +218,46 @@ def _legend(axis: Axes, specimen: Specimen) -> None:
     there = [index for index in np.unique(specimen.semantic).tolist() if index]
     handles = [Patch(color=CLASS_COLOURS[index], label=SEMANTIC_CLASSES[index]) for index in there]
     if handles:
-        axis.legend(handles=handles, fontsize=7, loc="lower right", framealpha=0.7)
+        axis.legend(handles=handles, fontsize=9, loc="lower right", framealpha=0.85, borderpad=0.3, handlelength=1.2)
+
+
+def _scale_bar(axis: Axes, width: int, voxel_size_angstrom: float) -> None:
+    """Draw a bar of a round length, about a fifth of the picture, in its lower left corner."""
+    wanted = width * voxel_size_angstrom / 10 / 5
+    step = 10.0 ** np.floor(np.log10(wanted))
+    nanometres = step * max(factor for factor in (1, 2, 5) if factor * step <= wanted)
+    axis.plot(
+        np.array([0.04, 0.04 + 10 * nanometres / (width * voxel_size_angstrom)]),
+        [0.05, 0.05],
+        transform=axis.transAxes,
+        color="white",
+        linewidth=4,
+        solid_capstyle="butt",
+        path_effects=_outlined(7.0),
+    )
+    axis.text(
+        0.04,
+        0.08,
+        f"{nanometres:g} nm",
+        transform=axis.transAxes,
+        color="white",
+        fontsize=11,
+        path_effects=_outlined(3.0),
+    )
+
+
+def _outlined(linewidth: float) -> list[AbstractPathEffect]:
+    """Return the effect that keeps white readable on white."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=linewidth, foreground="black")]
+
+
+def _middle_square(image: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the middle of an image; what is beside it comes from beyond the volume."""
+    side = min(image.shape)
+    top, left = ((size - side) // 2 for size in image.shape)
+    return image[top : top + side, left : left + side]
 
 
 def _draw_spectrum(axis: Axes, panel: SpectrumPanel) -> None:
@@ -225,35 +277,38 @@ def _draw_spectrum(axis: Axes, panel: SpectrumPanel) -> None:
         interpolation="nearest",
     )
     for zero in panel.ctf.zeros(nyquist)[:3]:
-        axis.add_patch(Circle((0, 0), zero, fill=False, edgecolor="#ff7f0e", linewidth=0.7, linestyle=":"))
-    _bare(axis, "its power spectrum; first zeros of the CTF dotted")
+        axis.add_patch(Circle((0, 0), zero, fill=False, edgecolor=_ZERO_COLOUR, linewidth=1.2, linestyle=":"))
+    _bare(axis, "power spectrum and the CTF's first zeros")
 
 
 def _draw_radial(axis: Axes, panel: SpectrumPanel) -> None:
     frequencies, power = radial_power(panel.image, panel.pixel_size_angstrom)
-    axis.semilogy(frequencies[1:], power[1:], color="black", linewidth=1.2, label="rotational mean of the power")
-    for zero in panel.ctf.zeros(float(frequencies[-1])):
-        axis.axvline(zero, color="#ff7f0e", linewidth=0.8, linestyle=":")
+    (measured,) = axis.semilogy(frequencies[1:], power[1:], color="black", linewidth=1.4)
+    zeros = panel.ctf.zeros(float(frequencies[-1]))
+    lines = [axis.axvline(zero, color=_ZERO_COLOUR, linewidth=1.2, linestyle=":") for zero in zeros]
     theory = axis.twinx()
-    theory.plot(frequencies, panel.ctf.at(frequencies) ** 2, color="#3cb4ff", linewidth=0.9)
+    (expected,) = theory.plot(frequencies, panel.ctf.at(frequencies) ** 2, color="#1f83c9", linewidth=1.1)
+    # The theory takes the lower quarter, so that the two curves seldom cross.
     theory.set_ylim(0, 4)
     theory.set_yticks([])
     axis.set_xlim(0, float(frequencies[-1]))
-    axis.set_xlabel("frequency (1/Å)", fontsize=8)
-    axis.tick_params(labelsize=7)
-    axis.set_title(f"{panel.title}: power (black), CTF² (blue), zeros (dotted)", fontsize=8)
+    axis.set_xlabel("frequency (1/Å)", fontsize=_FONT_SIZE)
+    axis.set_ylabel("power", fontsize=_FONT_SIZE)
+    axis.tick_params(labelsize=9)
+    names = ["mean power at each frequency", "CTF²", "its zeros"]
+    axis.legend([measured, expected, *lines[:1]], names[: 2 + len(lines[:1])], fontsize=9, loc="upper right")
 
 
 def _show(axis: Axes, image: NDArray[np.floating], title: str) -> None:
     low, high = np.percentile(image, (1, 99))
     if high <= low:
         low, high = float(image.min()), float(image.max()) + 1e-6
-    axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    axis.imshow(image, cmap="gray", vmin=low, vmax=high)
     _bare(axis, title)
 
 
 def _bare(axis: Axes, title: str) -> None:
-    axis.set_title(title, fontsize=8)
+    axis.set_title(title, fontsize=_FONT_SIZE)
     axis.set_xticks([])
     axis.set_yticks([])
 
@@ -262,10 +317,9 @@ def _title(tomogram: SimulatedTomogram) -> str:
     specimen, spec = tomogram.specimen, tomogram.spec
     size = " x ".join(map(str, specimen.semantic.shape))
     optics = spec.microscope.optics
-    nanometres = specimen.semantic.shape[2] * specimen.voxel_size_angstrom / 10
     return (
-        f"{spec.name}, seed {tomogram.seed}: {size} voxels of {specimen.voxel_size_angstrom:g} Å "
-        f"({nanometres:.0f} nm wide), {len(specimen.picks)} particles, slab "
-        f"{fixed(spec.specimen.slab.thickness_nm):.0f} nm, defocus {fixed(optics.defocus_um):.2f} µm, "
-        f"{fixed(spec.microscope.exposure.total_dose):.0f} e/Å², {spec.path} path"
+        f"{spec.name}, seed {tomogram.seed}: {size} voxels of {specimen.voxel_size_angstrom:g} Å, "
+        f"{len(specimen.picks)} particles, slab {fixed(spec.specimen.slab.thickness_nm):.0f} nm, "
+        f"defocus {fixed(optics.defocus_um):.1f} µm, {fixed(spec.microscope.exposure.total_dose):.0f} e/Å², "
+        f"{spec.path} path"
     )

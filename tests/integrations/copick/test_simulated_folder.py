@@ -58,8 +58,18 @@ def test_a_run_is_known_by_recipe_seed_and_products(tmp_path: Path) -> None:
     assert state() is RunState.OTHER
 
 
-@pytest.mark.parametrize("function", ["write_tilt_series", "write_truth", "write_volumes"])
-@pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "No space left on device", "x"), KeyboardInterrupt()])
+FULL_DISK = OSError(errno.ENOSPC, "No space left on device", "x")
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        ("write_volumes", FULL_DISK),
+        ("write_tilt_series", FULL_DISK),
+        ("write_truth", FULL_DISK),
+        ("write_truth", KeyboardInterrupt()),
+    ],
+)
 def test_stopped_or_full_disk_leaves_no_part_of_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, problem: BaseException
 ) -> None:
