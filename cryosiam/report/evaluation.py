@@ -148,20 +148,23 @@ def _draw_shells(axes: Axes, part: DenoisingResult) -> None:
         crossing = each.resolution_05_angstrom.mean
         label = each.tomogram if crossing is None else f"{each.tomogram}: 0.5 at {crossing:.1f} Å"
         axes.plot(each.frequency_per_angstrom, _numbers(each.shell_correlation), color=colour, linewidth=2, label=label)
+    nyquist = part.denoised.frequency_per_angstrom[-1]
     for threshold in (0.5, 0.143):
         axes.axhline(threshold, color=ORANGE, linewidth=0.8, linestyle="--")
-        axes.text(0.0, threshold + 0.01, f"{threshold:g}", color=ORANGE, fontsize=8)
+        axes.text(nyquist, threshold + 0.01, f"{threshold:g}", color=ORANGE, fontsize=8, ha="right")
     top = axes.secondary_xaxis("top")
-    ticks = [tick for tick in axes.get_xticks() if 0 < tick <= part.denoised.frequency_per_angstrom[-1]]
+    ticks = [tick for tick in axes.get_xticks() if 0 < tick <= nyquist]
     top.set_xticks(ticks, [f"{1 / tick:.0f} Å" for tick in ticks], fontsize=8)
     axes.set(xlabel="spatial frequency (1/Å)", ylabel="Fourier shell correlation", ylim=(-0.1, 1.05))
-    axes.set_xlim(0, part.denoised.frequency_per_angstrom[-1])
+    axes.set_xlim(0, nyquist)
     axes.legend(fontsize=9, frameon=False)
     axes.set_title(f"Against '{part.clean}'", fontsize=11)
 
 
 def _draw_identification(axes: Axes, part: IdentificationResult) -> None:
     """Draw F1 of each species over its mass."""
+    from matplotlib.ticker import LogFormatter
+
     # A species that could not be learnt has no F1.
     known = {
         name: (each.mass_kda, each) for name, each in part.species.items() if each.mass_kda and each.knn_f1 is not None
@@ -176,6 +179,8 @@ def _draw_identification(axes: Axes, part: IdentificationResult) -> None:
         height = max(each.mlp_f1 or 0.0, each.knn_f1 or 0.0)
         axes.annotate(name, (mass, height), xytext=(0, 6), textcoords="offset points", fontsize=8)
     axes.set_xscale("log")
+    for axis_format in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis_format(LogFormatter(minor_thresholds=(2, 0.4), labelOnlyBase=False))
     axes.set(xlabel="mass (kDa)", ylabel="F1", ylim=(-0.02, 1.08))
     axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
     axes.set_title(f"Identification of {part.particles} particles", fontsize=11)
