@@ -100,7 +100,8 @@ def _convex_hull(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         # Too few voxels, or all in one plane: they are their own hull.
         return mask
     inside = np.ones(mask.shape, bool)
-    z, y, x = np.indices(mask.shape, sparse=True)
+    depth, height, width = mask.shape
+    z, y, x = np.ogrid[:depth, :height, :width]
     for a, b, c, offset in planes:
         inside &= a * z + b * y + c * x + offset <= 1e-6
     return inside
