@@ -19,7 +19,7 @@ from torch import Tensor
 from cryosiam.simulation.microscope.ctf import electron_wavelength_angstrom, interaction_constant
 from cryosiam.simulation.microscope.damage import dose_weights, signal_left
 from cryosiam.simulation.microscope.detector import cycles_per_physical_pixel, mtf, noise_transfer
-from cryosiam.simulation.microscope.imaging import plate_shifts_deg
+from cryosiam.simulation.microscope.imaging import PHASE_PLATE_CUT_ON_ANGSTROM, plate_shifts_deg
 from cryosiam.simulation.microscope.reconstruction import BACK_PROJECTION_OVERSAMPLING, noise_to_signal
 from cryosiam.simulation.microscope.tilts import exposures
 from cryosiam.simulation.spec import fixed
@@ -210,7 +210,8 @@ class SeriesTransfer:
         squares = kx**2 + ky**2
         gamma = squares * self._tensor(1e4 * np.pi * wavelength * defocus_um)[:, None]
         gamma -= (0.5 * np.pi * optics.spherical_aberration_mm * 1e7 * wavelength**3) * squares**2
-        gamma += self._tensor(np.arcsin(optics.amplitude_contrast) + np.deg2rad(phase_deg))[:, None]
+        plate = 1 - torch.exp(-squares * PHASE_PLATE_CUT_ON_ANGSTROM**2)
+        gamma += plate * self._tensor(np.deg2rad(phase_deg))[:, None] + float(np.arcsin(optics.amplitude_contrast))
         spread = 0.5e4 * fixed(optics.astigmatism_um)
         if spread:
             # k^2 cos 2(azimuth - direction), without the azimuth.

@@ -68,6 +68,9 @@ class CTF:
         Of a phase plate; adds to the argument.
     b_factor
         Envelope ``exp(-B k^2 / 4)``, in Å².
+    cut_on_angstrom
+        Spacing above which the plate does nothing: it shifts by ``phase_shift_deg (1 - exp(-(k cut_on)^2))``. The
+        unscattered beam, at frequency 0, passes as without a plate. 0 shifts all frequencies, as in a fit to rings.
     """
 
     defocus_um: float
@@ -78,6 +81,7 @@ class CTF:
     amplitude_contrast: float = 0.07
     phase_shift_deg: float = 0.0
     b_factor: float = 0.0
+    cut_on_angstrom: float = 0.0
 
     def at(self, frequency_per_angstrom: ArrayLike, azimuth_rad: ArrayLike = 0.0) -> NDArray[np.float64]:
         """Return the CTF at spatial frequencies.
@@ -100,6 +104,8 @@ class CTF:
         along = defocus + spread * np.cos(2 * (np.asarray(azimuth_rad, np.float64) - np.deg2rad(self.astigmatism_deg)))
         wavelength = electron_wavelength_angstrom(self.voltage_kv)
         gamma = np.pi * wavelength * along * k2 - cubic * k2**2 + constant
+        if self.cut_on_angstrom:
+            gamma = gamma - np.deg2rad(self.phase_shift_deg) * np.exp(-k2 * self.cut_on_angstrom**2)
         transfer: NDArray[np.float64] = np.sin(gamma) * np.exp(-0.25 * self.b_factor * k2)
         return transfer
 

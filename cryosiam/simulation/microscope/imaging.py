@@ -7,7 +7,8 @@ inelastically scattered electrons, a detector that counts, and what alignment le
 ``n T (1 - 2 f IFFT(CTF damage MTF FFT(phase)))``
 
 with ``n`` the electrons that arrive and are counted, ``T`` the transmission of the ice met, ``f`` the contrast factor
-and ``phase`` the interaction constant times the projected potential. Projection takes the specimen for thin: the
+and ``phase`` the interaction constant times the projected potential. A phase plate leaves the unscattered beam alone,
+so the mean of the phase takes no electrons away but by amplitude contrast. Projection takes the specimen for thin: the
 curvature of the Ewald sphere and multiple scattering are left out.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy import fft
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Told how many images are done, and of how many."""
+
+PHASE_PLATE_CUT_ON_ANGSTROM: Final = 2000.0
+"""Spacing of the cut-on: the spot on a Volta plate is some 50 to 100 nm wide, which is 140 to 280 nm at 300 kV."""
 
 
 def take_tilt_series(
@@ -141,6 +145,7 @@ def nominal_ctf(optics: OpticsSpec, defocus_um: float, phase_shift_deg: float) -
         amplitude_contrast=optics.amplitude_contrast,
         phase_shift_deg=phase_shift_deg,
         b_factor=fixed(optics.envelope_b_factor),
+        cut_on_angstrom=PHASE_PLATE_CUT_ON_ANGSTROM,
     )
 
 
