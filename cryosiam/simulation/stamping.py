@@ -43,9 +43,13 @@ def posed(species: Species, index_zyx: NDArray[np.float64], rotation: NDArray[np
 def fits(canvas: Canvas, cubes: Cubes, allowed_class: int = 0) -> bool:
     """Tell whether a posed particle's mask lies in the slab and meets nothing but ``allowed_class``.
 
-    It may leave the volume through the x and y faces, as at the edge of any field of view, but not through z.
+    It may leave the volume through the x and y faces, as at the edge of any field of view, but not through z, and the
+    voxel of its centre lies inside.
     """
     _, mask, corner = cubes
+    centre = corner + volume_centre_index(mask.shape[0])
+    if (centre < 0).any() or (centre >= canvas.shape).any():
+        return False
     inner, outer = _overlap(canvas, mask.shape, corner)
     if mask[: inner[0].start].any() or mask[inner[0].stop :].any():
         return False

@@ -25,9 +25,9 @@ def mushroom(name="mushroom"):
     return species_from_density(name, ndimage.gaussian_filter(shape.astype(np.float32), 0.5), VOXEL)
 
 
-def vesicle():
-    """A round vesicle in a slab that holds all of it."""
-    canvas = Canvas.of_sample(np.ones((80, 80, 80), bool), VOXEL)
+def vesicle(width=80):
+    """A round vesicle in a slab that holds all of it, or its first half."""
+    canvas = Canvas.of_sample(np.ones((80, 80, width), bool), VOXEL)
     surface = Surface(True, CENTRE, np.eye(3) / RADIUS, RADIUS, np.zeros((1, 1, 7)))
     bilayer = Bilayer(38.0, 6.5, 5.0)
     corner, shape = np.zeros(3, np.int64), np.array(canvas.shape)
@@ -113,6 +113,16 @@ def test_other_things_are_left_alone():
     placement = add_membrane_proteins(canvas, [membrane], pairs, 0.2, 1, np.random.default_rng(0))
     assert len(placement) > 0
     assert (canvas.semantic[before] == CLASS_INDEX["actin"]).all()
+
+
+def test_centres_lie_in_the_volume_where_a_face_cuts_the_vesicle():
+    for height in (-50.0, 40.0):
+        canvas, membrane = vesicle(60)
+        pairs = [(recipe(membrane_centre_angstrom=height), mushroom())]
+        placement = add_membrane_proteins(canvas, [membrane], pairs, 0.4, 1, np.random.default_rng(0))
+        assert (placement.visible < 1).any()
+        index = np.round(placement.indices_zyx)
+        assert ((index >= 0) & (index < canvas.shape)).all()
 
 
 def test_the_same_seed_places_the_same():

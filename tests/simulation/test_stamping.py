@@ -91,6 +91,9 @@ def test_particles_may_leave_through_the_sides_but_not_through_the_slab():
     canvas = Canvas.of_sample(np.ones((48, 48, 48), bool), 10.0)
     side = posed(BARREL, np.array([24.0, 0.0, 24.0]), np.eye(3))
     assert fits(canvas, side)
+    assert fits(canvas, posed(BARREL, np.array([24.0, -0.4, 24.0]), np.eye(3)))
+    for outside in ([24.0, -0.6, 24.0], [24.0, 24.0, 47.6]):
+        assert not fits(canvas, posed(BARREL, np.array(outside), np.eye(3)))
     assert 0.3 < stamp(canvas, side, 1) < 0.7
     assert not fits(canvas, posed(BARREL, np.array([1.0, 24.0, 24.0]), np.eye(3)))
     canvas.sample[30:] = False
