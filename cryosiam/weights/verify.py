@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryosiam.errors import WeightsError
+from cryosiam.networks.config import SubtomogramConfig
 from cryosiam.weights.card import WeightsCard
 from cryosiam.weights.folders import card_files, card_of, weights_folder
 from cryosiam.weights.store import CLASSIFIER_PREFIX, build_network, expected_tensors, read_tensors
@@ -112,15 +113,20 @@ def _check_halo(card: WeightsCard, network: nn.Module, tensors: Mapping[str, Ten
 
 
 def _check_classifier(card: WeightsCard, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    from cryosiam.identification import Classifier
-
-    arrays = {
-        name.removeprefix(CLASSIFIER_PREFIX): value.float().numpy()
-        for name, value in tensors.items()
-        if name.startswith(CLASSIFIER_PREFIX)
-    }
-    if arrays or card.species:
-        Classifier.from_arrays(arrays, card.species)
+    own = {name: value for name, value in tensors.items() if name.startswith(CLASSIFIER_PREFIX)}
+    if not own and not card.species:
+        return
+    if not isinstance(card.network, SubtomogramConfig):
+        raise WeightsError(f"{card.stem}.safetensors holds a classifier, which only subtomogram weights have")
+    count = len(card.species)
+    wanted = {"weight": (count, card.network.embedding_channels), "bias": (count,)}
+    for name, shape in wanted.items():
+        found = own.get(CLASSIFIER_PREFIX + name)
+        if found is None or tuple(found.shape) != shape:
+            raise WeightsError(
+                f"the classifier in {card.stem}.safetensors should have a {name} of shape {shape} for its {count} "
+                f"species and has {'none' if found is None else tuple(found.shape)}"
+            )
 
 
 def _check_answer(card: WeightsCard, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

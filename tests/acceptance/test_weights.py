@@ -119,6 +119,8 @@ def spoil(folder: Path, what: str) -> None:
         changes["surprise"] = 1
     if what == "halo":
         changes["halo"] = 1
+    if what == "classes":
+        changes["semantic_classes"] = ["background", "membrane"]
     card.write_text(json.dumps({**json.loads(card.read_text()), **changes}))
 
 
@@ -132,6 +134,7 @@ def spoil(folder: Path, what: str) -> None:
         ("unknown", "spare.weight"),
         ("card", "surprise"),
         ("halo", "halo of 1 voxels"),
+        ("classes", "semantic classes are background, membrane"),
     ],
 )
 def test_verify_finds_what_is_wrong(call: Any, weights: Path, tmp_path: Path, what: str, message: str) -> None:
@@ -143,6 +146,13 @@ def test_verify_finds_what_is_wrong(call: Any, weights: Path, tmp_path: Path, wh
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert "subtomogram: good" in result.stdout
+
+
+def test_verify_compares_the_classifier_with_its_names(call: Any, weights: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(weights, tmp_path / "copy"))
+    card = copy / "subtomogram.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "species": ["small", "large", "huge"]}))
+    assert "for its 3 species" in call("weights", "verify", copy).stderr
 
 
 def test_verify_finds_weights_without_a_card(call: Any, weights: Path, tmp_path: Path) -> None:

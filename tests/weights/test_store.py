@@ -49,14 +49,16 @@ def edit_card(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_a_write_that_fails_leaves_nothing_half_written(folder: Path) -> None:
+def test_a_write_that_fails_leaves_what_was_there(folder: Path) -> None:
     network = DenseNetwork(CONFIG)
     tensors, card = (folder / name for name in ("dense.safetensors", "dense.json"))
+    before = tensors.read_bytes()
     card.unlink()
     (card / "in the way").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
         save_weights(folder, network, card_fields(network))
     assert {path.name for path in folder.iterdir()} == {tensors.name, card.name}
+    assert tensors.read_bytes() == before
 
 
 def test_round_trip_in_half_precision(folder: Path) -> None:
