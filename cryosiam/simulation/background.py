@@ -97,7 +97,7 @@ class Background:
         InputError
             If the tomogram's voxels are too coarse for the volume.
         """
-        self._check_scale(voxel_size_angstrom)
+        self.check_scale(voxel_size_angstrom)
         power = self.power_spectrum()
         ratio = self.voxel_size_angstrom / voxel_size_angstrom
         depth, height, width = shape_zyx
@@ -116,10 +116,15 @@ class Background:
         if width % 2 == 0:
             spectrum[:, :, -1] *= np.float32(np.sqrt(2))
         spectrum[0, 0, 0] = 0
-        return standardised(fft.irfftn(spectrum, s=shape_zyx, overwrite_x=True, workers=-1))
+        return standardised(_real_in_place(spectrum, width))
 
     def crop(
-        self, shape_zyx: tuple[int, int, int], voxel_size_angstrom: float, rng: np.random.Generator
+        self,
+        shape_zyx: tuple[int, int, int],
+        voxel_size_angstrom: float,
+        rng: np.random.Generator,
+        *,
+        opposite: bool = False,
     ) -> NDArray[np.float32]:
         """Return a piece of the tomogram as it is, resampled, of zero mean and unit variance.
 
@@ -132,22 +137,35 @@ class Background:
             Volume wanted.
         rng
             Source of the place.
+        opposite
+            Take the same place of the tomogram inverted through its centre: a second piece that, for the same ``rng``,
+            has nothing to do with the first. Its power spectrum, tilt axis and missing wedge are those of the tomogram,
+            as inversion leaves the power of real volumes alone. The two share no voxel where the tomogram is at least
+            twice as long as the volume along one axis; else a voxel meets itself only at the tomogram's very centre.
 
         Raises
         ------
         InputError
             If the tomogram's voxels are too coarse for the volume.
         """
-        self._check_scale(voxel_size_angstrom)
+        self.check_scale(voxel_size_angstrom)
         ratio = voxel_size_angstrom / self.voxel_size_angstrom
         wanted = [max(1, round(length * ratio)) for length in shape_zyx]
-        places = [_mirrored_place(have, want, rng) for have, want in zip(self.voxels.shape, wanted, strict=True)]
-        piece = np.empty(wanted, np.float32)
-        for target, z in zip(piece, places[0], strict=True):
-            target[:] = self.voxels[z][np.ix_(places[1], places[2])]
-        for axis, length in enumerate(shape_zyx):
-            piece = _resampled(piece, axis, length)
-        return standardised(piece)
+        inverted = bool(rng.integers(2)) != opposite
+        lengths = self.voxels.shape
+        places = [_mirrored_place(have, want, rng) for have, want in zip(lengths, wanted, strict=True)]
+        if inverted:
+            places = [have - 1 - place for have, place in zip(lengths, places, strict=True)]
+        depth, height, width = shape_zyx
+        piece = np.empty((max(wanted[0], depth), height, width), np.float32)
+        for target, z in zip(piece, places[0], strict=False):
+            plane = self.voxels[z][np.ix_(places[1], places[2])].astype(np.float32)
+            target[:] = _resampled(_resampled(plane, 0, height), 1, width)
+        if wanted[0] != depth:
+            # Row by row and in place, as volumes are large.
+            for y in range(height):
+                piece[:depth, y] = _resampled(piece[: wanted[0], y], 0, depth)
+        return standardised(piece[:depth])
 
     def power_spectrum(self) -> NDArray[np.float64]:
         """Return the mean power spectrum of blocks, on the grid of ``numpy.fft.rfftn``, at most 64 voxels wide."""
@@ -179,7 +197,14 @@ class Background:
         count = self._starts(axis, length)
         return 0 if count == 1 else (self.voxels.shape[axis] - length) * index // (count - 1)
 
-    def _check_scale(self, voxel_size_angstrom: float) -> None:
+    def check_scale(self, voxel_size_angstrom: float) -> None:
+        """Check that volumes of a voxel size can be made.
+
+        Raises
+        ------
+        InputError
+            If the tomogram's voxels are too coarse.
+        """
         if self.voxel_size_angstrom > _COARSEST * voxel_size_angstrom:
             raise InputError(
                 f"the background {self.path} has voxels of {self.voxel_size_angstrom:g} Å, too coarse for a simulation "
@@ -214,10 +239,25 @@ def _spectral_interpolation(frequencies: NDArray[np.floating], ratio: float, len
 
 
 def _mirrored_place(have: int, want: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw ``want`` consecutive indices of an axis that is continued by its mirror image."""
-    first = int(rng.integers(0, max(have - want, 0) + 1)) if want <= have else int(rng.integers(0, have))
+    """Draw ``want`` consecutive indices of an axis that is continued by its mirror image.
+
+    Where two such pieces fit side by side they lie in the axis' first half, so that the second half is another piece.
+    """
+    if want > have:
+        first = int(rng.integers(0, have))
+    else:
+        first = int(rng.integers(0, (have // 2 if 2 * want <= have else have) - want + 1))
     indices = np.mod(first + np.arange(want), 2 * have)
     return np.where(indices < have, indices, 2 * have - 1 - indices)
+
+
+def _real_in_place(spectrum: NDArray[np.complex64], width: int) -> NDArray[np.float32]:
+    """Return what ``irfftn`` does, as a view into the memory of the spectrum."""
+    planes = fft.ifftn(spectrum, axes=(0, 1), overwrite_x=True, workers=-1)
+    real: NDArray[np.float32] = planes.view(np.float32)[:, :, :width]
+    for target, plane in zip(real, planes, strict=True):
+        target[:] = fft.irfft(plane, n=width, axis=1)
+    return real
 
 
 def _resampled(volume: NDArray[np.float32], axis: int, length: int) -> NDArray[np.float32]:
