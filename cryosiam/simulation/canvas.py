@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from cryosiam.domain import SEMANTIC_CLASSES
+from cryosiam.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +66,17 @@ class Canvas:
         return z, y, x
 
     def new_scaffold_id(self, kind: str) -> int:
-        """Register a membrane or filament and return its id."""
+        """Register a membrane or filament and return its id.
+
+        Raises
+        ------
+        InputError
+            If all ids of 16 bits are taken.
+        """
+        if len(self.scaffold_kinds) == np.iinfo(np.uint16).max:
+            raise InputError(
+                f"the recipe makes more than {len(self.scaffold_kinds)} membranes and filaments, which cannot be "
+                "labelled one by one; ask for fewer"
+            )
         self.scaffold_kinds.append(kind)
         return len(self.scaffold_kinds)

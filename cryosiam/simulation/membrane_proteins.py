@@ -60,8 +60,8 @@ def add_membrane_proteins(
     """Put proteins into membranes: points uniform over their area, z axis along the normal, any turn about it.
 
     Lipids give way inside a protein's mask. A mask meets no other particle, filament or membrane, lies inside the
-    slab, and may leave the volume through its x and y faces only; its centre lies inside. Species with a count come first; the others fill
-    what is left of ``share`` with equal areas; among each, the largest footprints come first.
+    slab, and may leave the volume through its x and y faces only; its centre lies inside. Species with a count come
+    first; the others fill what is left of ``share`` with equal areas; among each, the largest footprints come first.
 
     Parameters
     ----------

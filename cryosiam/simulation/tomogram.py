@@ -85,7 +85,7 @@ class SimulatedTomogram:
     wedge
         Tilt range.
     corrected
-        The CTF-corrected reconstruction on the same scale, where asked for.
+        The CTF-corrected reconstruction, brought to zero mean and unit variance by itself, where asked for.
     halves
         Reconstructions of the even and the odd frames, where asked for.
     series

@@ -41,6 +41,33 @@ def test_presets_are_recipes_of_their_name(name: str) -> None:
         ("voxel_size_angstrom: .nan", "voxel_size_angstrom"),
         ("shape_zyx: [4, 64, 64]", "between 16 and 4096"),
         ("noise: {share: 1.5}", "share must lie between 0 and 1"),
+        ("shape_zyx: [1001, 1000, 1000]", "1.001 billion voxels, which would need about 50 GB of memory"),
+        ("shape_zyx: [4096, 4096, 4096]", "68.72 billion voxels, which would need about 3436 GB of memory"),
+        ("microscope: {tilts: {step_deg: 1.0e-9}}", "makes more than 1000 tilts"),
+        ("microscope: {tilts: {group: 100000}}", "tilts.group"),
+        ("microscope: {exposure: {total_dose: 1.0e+300}}", "total_dose must lie between 0 and 10000"),
+        ("microscope: {exposure: {inelastic_mean_free_path_nm: 1.0e-9}}", "must be 0 (nothing is lost) or 10 and more"),
+        ("microscope: {optics: {contrast_factor: 1.0e+9}}", "contrast_factor must lie between 0 and 100"),
+        ("microscope: {optics: {astigmatism_um: 5000}}", "astigmatism_um must lie between 0 and 20"),
+        ("microscope: {optics: {phase_shift_deg: [0, .inf]}}", "optics.phase_shift_deg"),
+        ("microscope: {optics: {phase_shift_deg: 1.0e+30}}", "phase_shift_deg must lie between -360 and 360"),
+        ("microscope: {optics: {phase_shift_per_tilt_deg: 1.0e+30}}", "optics.phase_shift_per_tilt_deg"),
+        ("microscope: {optics: {envelope_b_factor: 1.0e+30}}", "envelope_b_factor must lie between 0 and 100000"),
+        ("microscope: {optics: {defocus_spread_um: 1.0e+30}}", "optics.defocus_spread_um"),
+        ("microscope: {alignment: {shift_angstrom: 1.0e+30}}", "shift_angstrom must lie between 0 and 1000"),
+        ("microscope: {alignment: {rotation_deg: -1}}", "rotation_deg must lie between 0 and 45"),
+        ("microscope: {alignment: {magnification: 3}}", "magnification must lie between 0 and 0.5"),
+        ("microscope: {alignment: {blur_voxels: 1.0e+9}}", "blur_voxels must lie between 0 and 20"),
+        ("microscope: {detector: {pixel_size_angstrom: 1.0e-30}}", "detector.pixel_size_angstrom"),
+        ("specimen: {background_std: 1.0e+30}", "background_std must lie between 0 and 100"),
+        ("specimen: {slab: {roughness_angstrom: 1.0e+30}}", "roughness_angstrom must lie between 0 and 1000"),
+        ("specimen: {filaments: {dna: 1, dna_length_nm: [50, 1.0e+9]}}", "dna_length_nm must not exceed 100000"),
+        ("specimen: {filaments: {actin: 100000}}", "specimen.filaments.actin"),
+        ("specimen: {filaments: {dna: 1, nucleosomes: 1000000}}", "specimen.filaments.nucleosomes"),
+        ("specimen: {membranes: {vesicles: 10001}}", "specimen.membranes.vesicles"),
+        ("specimen: {membranes: {vesicle_diameter_nm: [50, 1.0e+300]}}", "vesicle_diameter_nm must not exceed 100000"),
+        ("specimen: {gold_beads: 10001}", "specimen.gold_beads"),
+        ("specimen: {species: [{name: a, source: x, count: 1000001}]}", "species.0.count"),
     ],
 )
 def test_bad_recipes_get_a_sentence_that_names_the_key(text: str, sentence: str) -> None:
@@ -54,6 +81,10 @@ def test_bad_recipes_get_a_sentence_that_names_the_key(text: str, sentence: str)
 def test_a_recipe_that_is_not_there_names_the_presets(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give a YAML file, or one of the presets chromatin"):
         read_spec(tmp_path / "none.yaml")
+
+
+def test_a_volume_of_a_billion_voxels_may_be_asked_for() -> None:
+    assert parse_spec("shape_zyx: [1000, 1000, 1000]", "mine.yaml").shape_zyx == (1000, 1000, 1000)
 
 
 @given(seed=st.integers(0, 2**31))

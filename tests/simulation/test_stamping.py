@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from cryosiam.errors import InputError
 from cryosiam.simulation.canvas import CLASS_INDEX, Canvas
 from cryosiam.simulation.rotation import rotate_cube, rotate_mask
 from cryosiam.simulation.shapes import builtin_species
@@ -117,3 +118,12 @@ def test_lipids_give_way_and_all_else_is_added_to():
     assert np.allclose(canvas.density[box][~mask], 0.25 + density[~mask])
     stamp(canvas, cubes, 2)
     assert np.allclose(canvas.density[box][mask], 2 * density[mask])
+
+
+def test_ids_of_membranes_and_filaments_never_wrap_around():
+    canvas = Canvas.of_sample(np.ones((4, 4, 4), bool), 10.0)
+    ids = [canvas.new_scaffold_id("actin") for _ in range(65_535)]
+    canvas.scaffold[0, 0, 0] = ids[-1]
+    assert canvas.scaffold[0, 0, 0] == 65_535
+    with pytest.raises(InputError, match="more than 65535 membranes and filaments"):
+        canvas.new_scaffold_id("actin")

@@ -7,6 +7,9 @@ from typing import Annotated, Self, TypeAlias
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+LONGEST_NM = 1e5
+"""Greatest length or diameter that can be asked for."""
+
 
 def _ordered(value: float | tuple[float, float]) -> float | tuple[float, float]:
     if isinstance(value, tuple) and value[0] > value[1]:
@@ -66,3 +69,20 @@ def lowest(value: Drawn) -> float:
 def highest(value: Drawn) -> float:
     """Return the greatest value that a :data:`Drawn` field may take."""
     return float(max(value)) if isinstance(value, tuple) else float(value)
+
+
+def check_within(part: SpecPart, low: float, high: float, *names: str) -> None:
+    """Raise a ValueError, a sentence, if one of a part's numbers or ranges leaves ``low`` to ``high``."""
+    for name in names:
+        value = getattr(part, name)
+        if lowest(value) < low or highest(value) > high:
+            raise ValueError(f"{name} must lie between {low:g} and {high:g}")
+
+
+def check_lengths(name: str, range_nm: tuple[float, float]) -> None:
+    """Raise a ValueError, a sentence, unless a range of lengths rises from a positive number to :data:`LONGEST_NM`."""
+    low, high = range_nm
+    if not 0 < low <= high:
+        raise ValueError(f"{name} must rise from a positive number")
+    if high > LONGEST_NM:
+        raise ValueError(f"{name} must not exceed {LONGEST_NM:g}")

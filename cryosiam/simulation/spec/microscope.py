@@ -6,7 +6,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from cryosiam.simulation.spec.base import Drawn, SpecPart, highest, lowest
+from cryosiam.simulation.spec.base import Drawn, SpecPart, check_within, highest, lowest
+
+MAX_TILTS = 1000
+"""Most tilts of a series."""
+
+MIN_MEAN_FREE_PATH_NM = 10.0
+"""A shorter one would leave no electron to count."""
 
 
 class TiltSpec(SpecPart):
@@ -30,7 +36,7 @@ class TiltSpec(SpecPart):
     max_deg: float = Field(default=60.0, ge=-85, le=85)
     step_deg: float = Field(default=3.0, gt=0)
     start_deg: float = 0.0
-    group: int = Field(default=1, ge=1)
+    group: int = Field(default=1, ge=1, le=MAX_TILTS)
     missing_deg: tuple[float, ...] = ()
 
     @model_validator(mode="after")
@@ -39,6 +45,8 @@ class TiltSpec(SpecPart):
             raise ValueError("max_deg must not be below min_deg")
         if not self.min_deg <= self.start_deg <= self.max_deg:
             raise ValueError("start_deg must lie between min_deg and max_deg")
+        if (self.max_deg - self.min_deg) / self.step_deg > MAX_TILTS - 1:
+            raise ValueError(f"step_deg of {self.step_deg:g} makes more than {MAX_TILTS} tilts")
         return self
 
 
@@ -69,12 +77,12 @@ class OpticsSpec(SpecPart):
     spherical_aberration_mm: float = Field(default=2.7, ge=0, le=10)
     amplitude_contrast: float = Field(default=0.07, ge=0, lt=1)
     defocus_um: Drawn = 3.5
-    defocus_spread_um: float = Field(default=0.1, ge=0)
+    defocus_spread_um: float = Field(default=0.1, ge=0, le=10)
     defocus_gradient: bool = True
     astigmatism_um: Drawn = 0.0
     astigmatism_deg: Drawn = 0.0
     phase_shift_deg: Drawn = 0.0
-    phase_shift_per_tilt_deg: float = 0.0
+    phase_shift_per_tilt_deg: float = Field(default=0.0, ge=-360, le=360)
     envelope_b_factor: Drawn = 0.0
     contrast_factor: Drawn = 1.0
 
@@ -82,10 +90,12 @@ class OpticsSpec(SpecPart):
     def _possible(self) -> Self:
         if lowest(self.defocus_um) < -20 or highest(self.defocus_um) > 20:
             raise ValueError("defocus_um must lie between -20 and 20: it is in µm")
-        if lowest(self.envelope_b_factor) < 0 or lowest(self.astigmatism_um) < 0:
-            raise ValueError("envelope_b_factor and astigmatism_um must not be negative")
+        check_within(self, 0, 20, "astigmatism_um")
+        check_within(self, 0, 1e5, "envelope_b_factor")
+        check_within(self, -360, 360, "astigmatism_deg", "phase_shift_deg")
         if lowest(self.contrast_factor) <= 0:
             raise ValueError("contrast_factor must be positive")
+        check_within(self, 0, 100, "contrast_factor")
         return self
 
 
@@ -104,12 +114,17 @@ class ExposureSpec(SpecPart):
 
     total_dose: Drawn = 120.0
     radiation_damage: bool = True
-    inelastic_mean_free_path_nm: float = Field(default=310.0, ge=0)
+    inelastic_mean_free_path_nm: float = Field(default=310.0, ge=0, le=1e6)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if lowest(self.total_dose) <= 0:
             raise ValueError("total_dose must be positive, in electrons per Å²")
+        check_within(self, 0, 1e4, "total_dose")
+        if 0 < self.inelastic_mean_free_path_nm < MIN_MEAN_FREE_PATH_NM:
+            raise ValueError(
+                f"inelastic_mean_free_path_nm must be 0 (nothing is lost) or {MIN_MEAN_FREE_PATH_NM:g} and more"
+            )
         return self
 
 
@@ -128,7 +143,7 @@ class DetectorSpec(SpecPart):
     """
 
     kind: Literal["k2", "k3", "falcon4", "ideal"] = "k2"
-    pixel_size_angstrom: float | None = Field(default=None, gt=0)
+    pixel_size_angstrom: float | None = Field(default=None, ge=0.1, le=100)
     counting_noise: bool = True
 
 
@@ -150,9 +165,10 @@ class AlignmentSpec(SpecPart):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        for name in type(self).model_fields:
-            if lowest(getattr(self, name)) < 0:
-                raise ValueError(f"{name} must not be negative")
+        check_within(self, 0, 1000, "shift_angstrom")
+        check_within(self, 0, 45, "rotation_deg")
+        check_within(self, 0, 0.5, "magnification")
+        check_within(self, 0, 20, "blur_voxels")
         return self
 
 
@@ -164,7 +180,7 @@ class ReconstructionSpec(SpecPart):
     ctf_correction
         Of the main noisy volume: ``none``, or ``phase-flip`` per tilt with the nominal defocus.
     corrected_volume
-        Also reconstruct a CTF-corrected volume (``ctf_deconvolved``: Wiener filter per tilt).
+        Also reconstruct a CTF-corrected volume (``wbp-ctfcorr``: Wiener filter per tilt).
     dose_weighting
         Weight each tilt by its critical-exposure curve.
     halves

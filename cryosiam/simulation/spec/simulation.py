@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,7 +15,12 @@ from cryosiam.simulation.spec.base import Drawn, SpecPart, highest, lowest
 from cryosiam.simulation.spec.microscope import MicroscopeSpec
 from cryosiam.simulation.spec.specimen import SpecimenSpec
 
+MAX_VOXELS = 1_000_000_000
+"""Largest volume that is simulated."""
+
 _DRAW_STREAM = 0xD7A3
+_BYTES_PER_VOXEL = 50
+"""Specimen, labels, reconstructions and transforms, held at the same time."""
 
 
 class NoiseSpec(SpecPart):
@@ -69,6 +75,12 @@ class SimulationSpec(SpecPart):
     def _possible(self) -> Self:
         if min(self.shape_zyx) < 16 or max(self.shape_zyx) > 4096:
             raise ValueError("shape_zyx must lie between 16 and 4096 voxels along each axis")
+        voxels = math.prod(self.shape_zyx)
+        if voxels > MAX_VOXELS:
+            raise ValueError(
+                f"shape_zyx asks for {voxels / 1e9:.4g} billion voxels, which would need about "
+                f"{voxels * _BYTES_PER_VOXEL / 1e9:.0f} GB of memory; ask for {MAX_VOXELS / 1e9:g} billion or less"
+            )
         depth_nm = self.shape_zyx[0] * self.voxel_size_angstrom / 10
         if highest(self.specimen.slab.thickness_nm) > depth_nm:
             raise ValueError(

@@ -6,10 +6,17 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from cryosiam.simulation.spec.base import Drawn, SpecPart, highest, lowest
+from cryosiam.simulation.spec.base import Drawn, SpecPart, check_lengths, check_within, highest, lowest
 
 MAX_OCCUPANCY = 0.8
 """Largest share of the free space that can be asked for (thesis section 3.3)."""
+
+MAX_BODIES = 10_000
+"""Most membranes, filaments or gold beads of one kind."""
+
+MAX_NUCLEOSOMES = 100_000
+MAX_COUNT = 1_000_000
+"""Most particles of one species that can be asked for by number."""
 
 
 class SlabSpec(SpecPart):
@@ -41,8 +48,8 @@ class SlabSpec(SpecPart):
             raise ValueError("tilt_deg must lie between 0 and 45")
         if not (lowest(self.wedge_deg) >= 0 and highest(self.wedge_deg) <= 30):
             raise ValueError("wedge_deg must lie between 0 and 30")
-        if lowest(self.roughness_angstrom) < 0:
-            raise ValueError("roughness_angstrom must not be negative")
+        check_within(self, -360, 360, "azimuth_deg")
+        check_within(self, 0, 1000, "roughness_angstrom")
         return self
 
 
@@ -57,11 +64,14 @@ class SpeciesSpec(SpecPart):
         ``builtin:NAME`` (parametric shape), ``library:NAME`` (see ``cryosiam structures list``), or the path of a
         PDB, mmCIF or MRC file, relative to the recipe or to the folder given with ``--structures``.
     count
-        How many to place, where they fit; None shares the occupancy evenly by volume.
+        How many to place, where they fit. None gives it a random share of the volume that the occupancy leaves to all
+        such species (uniform on the simplex; above an occupancy of 0.45 larger species get more); for species in
+        membranes, an even share of the membranes' area.
     membrane
         It sits in membranes, the object's z axis along the membrane's normal (pointing out of the vesicle).
     membrane_centre_angstrom
-        Height (z in the object, from the centre of its box) of the bilayer's middle.
+        Height (z in the object) of the bilayer's middle above the centre of the density itself: the centre of its
+        mask for a map or shape, of the atoms' volume for an atomic model; not the centre of the file's box.
     map_voxel_size_angstrom, inverted, bulk_density
         For MRC maps: true voxel size where the header is wrong, protein low instead of high, and density of the
         dense part (protein = 1).
@@ -73,13 +83,13 @@ class SpeciesSpec(SpecPart):
 
     name: str = Field(min_length=1, pattern=r"^[^_/\s]+$")
     source: str = Field(min_length=1)
-    count: int | None = Field(default=None, ge=0)
+    count: int | None = Field(default=None, ge=0, le=MAX_COUNT)
     membrane: bool = False
-    membrane_centre_angstrom: float = 0.0
-    map_voxel_size_angstrom: float | None = Field(default=None, gt=0)
+    membrane_centre_angstrom: float = Field(default=0.0, ge=-1e4, le=1e4)
+    map_voxel_size_angstrom: float | None = Field(default=None, ge=0.01, le=1000)
     inverted: bool = False
-    bulk_density: float = Field(default=1.0, gt=0)
-    radius_angstrom: float | None = Field(default=None, gt=0)
+    bulk_density: float = Field(default=1.0, gt=0, le=100)
+    radius_angstrom: float | None = Field(default=None, gt=0, le=1e4)
     assembly: str = "first"
 
 
@@ -102,21 +112,19 @@ class MembraneSpec(SpecPart):
         Share of the membranes' area that membrane proteins cover, where they fit.
     """
 
-    vesicles: int = Field(default=0, ge=0)
+    vesicles: int = Field(default=0, ge=0, le=MAX_BODIES)
     vesicle_diameter_nm: tuple[float, float] = (50.0, 120.0)
-    irregular: int = Field(default=0, ge=0)
+    irregular: int = Field(default=0, ge=0, le=MAX_BODIES)
     irregular_diameter_nm: tuple[float, float] = (80.0, 200.0)
-    sheets: int = Field(default=0, ge=0)
+    sheets: int = Field(default=0, ge=0, le=MAX_BODIES)
     thickness_angstrom: Drawn = 38.0
-    leaflet_width_angstrom: float = Field(default=6.5, gt=0)
+    leaflet_width_angstrom: float = Field(default=6.5, gt=0, le=100)
     protein_share: Drawn = 0.1
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         for name in ("vesicle_diameter_nm", "irregular_diameter_nm"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name} must rise from a positive number")
+            check_lengths(name, getattr(self, name))
         if lowest(self.thickness_angstrom) <= 0 or highest(self.thickness_angstrom) > 100:
             raise ValueError("thickness_angstrom must lie between 0 and 100")
         if not (lowest(self.protein_share) >= 0 and highest(self.protein_share) <= 0.5):
@@ -141,20 +149,19 @@ class FilamentSpec(SpecPart):
         Source of the nucleosome, as in :class:`SpeciesSpec`; its name is ``nucleosome``.
     """
 
-    actin: int = Field(default=0, ge=0)
-    microtubules: int = Field(default=0, ge=0)
+    actin: int = Field(default=0, ge=0, le=MAX_BODIES)
+    microtubules: int = Field(default=0, ge=0, le=MAX_BODIES)
     protofilaments: tuple[int, int] = (13, 13)
-    dna: int = Field(default=0, ge=0)
+    dna: int = Field(default=0, ge=0, le=MAX_BODIES)
     dna_length_nm: tuple[float, float] = (50.0, 300.0)
-    nucleosomes: int = Field(default=0, ge=0)
+    nucleosomes: int = Field(default=0, ge=0, le=MAX_NUCLEOSOMES)
     nucleosome_source: str = "builtin:nucleosome"
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if not 12 <= self.protofilaments[0] <= self.protofilaments[1] <= 15:
             raise ValueError("protofilaments must lie between 12 and 15")
-        if not 0 < self.dna_length_nm[0] <= self.dna_length_nm[1]:
-            raise ValueError("dna_length_nm must rise from a positive number")
+        check_lengths("dna_length_nm", self.dna_length_nm)
         if self.nucleosomes and not self.dna:
             raise ValueError("nucleosomes need DNA filaments to sit on: set dna to 1 or more")
         return self
@@ -187,9 +194,9 @@ class SpecimenSpec(SpecPart):
     filaments: FilamentSpec = FilamentSpec()
     species: tuple[SpeciesSpec, ...] = ()
     occupancy: Drawn = 0.3
-    gold_beads: int = Field(default=0, ge=0)
-    gold_diameter_nm: float = Field(default=10.0, gt=0)
-    carbon_film_nm: float = Field(default=0.0, ge=0)
+    gold_beads: int = Field(default=0, ge=0, le=MAX_BODIES)
+    gold_diameter_nm: float = Field(default=10.0, gt=0, le=1000)
+    carbon_film_nm: float = Field(default=0.0, ge=0, le=1000)
     carbon_edge: bool = True
     background_std: Drawn = 0.1
 
@@ -197,8 +204,7 @@ class SpecimenSpec(SpecPart):
     def _possible(self) -> Self:
         if lowest(self.occupancy) < 0 or highest(self.occupancy) > MAX_OCCUPANCY:
             raise ValueError(f"occupancy must lie between 0 and {MAX_OCCUPANCY}: bodies cannot be packed denser")
-        if lowest(self.background_std) < 0:
-            raise ValueError("background_std must not be negative")
+        check_within(self, 0, 100, "background_std")
         names = [one.name for one in self.species]
         repeated = {name for name in names if names.count(name) > 1}
         if repeated:
