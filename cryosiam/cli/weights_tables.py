@@ -79,12 +79,15 @@ def print_cards(spec: str) -> None:
 
 def facts(card: WeightsCard) -> Iterator[tuple[str, str]]:
     """Yield what is worth knowing of weights, in words; nothing for what does not apply."""
-    scaling = "from 0 to 1" if card.normalisation == UNIT_RANGE else "to mean 0 and spread 1"
+    scaling = "clipped at the 0.1 and 99.9 percentiles, then "
+    scaling += "from 0 to 1" if card.normalisation == UNIT_RANGE else "to mean 0 and spread 1"
+    if card.input == "denoised" and card.normalisation == UNIT_RANGE:
+        scaling = "from the least to the greatest, 0 to 1"
     kind = "the denoised tomogram" if card.input == "denoised" or card.task == "subtomogram" else "the tomogram"
     yield "reads", f"particles of {kind}" if card.task == "subtomogram" else kind
     yield "voxel size", f"{card.voxel_size_angstrom:g} Å; tomograms of other voxel sizes are resampled"
     yield "contrast", f"protein {card.contrast.value}; the other is inverted"
-    yield "grey values", f"clipped at the 0.1 and 99.9 percentiles, then {scaling}"
+    yield "grey values", scaling
     if card.heads:
         yield "heads", ", ".join(card.heads)
     if card.semantic_classes:

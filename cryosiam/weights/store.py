@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cryosiam.errors import WeightsError
+from cryosiam.errors import StorageError, WeightsError
 from cryosiam.weights.card import Task, WeightsCard
 from cryosiam.weights.folders import read_card, read_cards, weights_folder
 
@@ -198,8 +198,16 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
         Made where it is missing.
     contents
         Bytes by file name.
+
+    Raises
+    ------
+    StorageError
+        If ``folder`` is a file, or inside one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StorageError(f"{folder} is a file or inside one; give a folder for the weights") from None
     mark = os.getpid()
     new = {folder / name: folder / f".{name}.{mark}.part" for name in contents}
     old = {path: path.with_name(f".{path.name}.{mark}.old") for path in new if path.is_file()}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cryosiam.domain import SEMANTIC_CLASSES
-from cryosiam.errors import WeightsError
+from cryosiam.errors import StorageError, WeightsError
 from cryosiam.weights import load_dense, load_dense_parts, load_pretrained, load_subtomogram, read_cards
 from cryosiam.weights.importing import ImportWishes, import_checkpoint
 from cryosiam.weights.upstream import CLASS_ORDER, UpstreamTask
@@ -283,6 +283,12 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, content: bytes | None
         path.write_bytes(content)
     with pytest.raises(WeightsError, match=message):
         import_checkpoint(path, UpstreamTask.DENOISE, tmp_path / "out")
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "x.ckpt", state_of("denoise"))
+    with pytest.raises(StorageError, match="is a file or inside one"):
+        import_checkpoint(path, UpstreamTask.DENOISE, path)
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
