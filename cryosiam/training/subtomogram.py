@@ -81,7 +81,7 @@ def collect_crops(scenes: Sequence[Scene], weights: Path, folder: Path) -> Crops
         if not path.exists():
             dense = dense or load_dense(weights)
             with find_instances(scene, dense) as found:
-                overlap = instance_overlap(found.labels, scene.array("instances"))  # type: ignore[arg-type]
+                overlap = instance_overlap(found.labels, scene.array("instances"))
                 truth = _best_partner(overlap.predicted, overlap.truth, overlap.iou)
                 species = dict(zip(scene.picks().instance_ids.tolist(), scene.picks().class_names, strict=True))
                 table = found.table
