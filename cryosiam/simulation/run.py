@@ -8,6 +8,7 @@ import numpy as np
 
 from cryosiam.domain import MissingWedge
 from cryosiam.simulation.build import build_specimen
+from cryosiam.simulation.empirical import add_background, check_backgrounds
 from cryosiam.simulation.microscope.tilts import exposures
 from cryosiam.simulation.spec import fixed
 from cryosiam.simulation.tomogram import SimulatedTomogram
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryosiam.simulation.build import Progress
+    from cryosiam.simulation.fast.transfer import TiltState
     from cryosiam.simulation.microscope.reconstruction import Reconstructions
     from cryosiam.simulation.microscope.series import SimulatedTiltSeries
     from cryosiam.simulation.spec import SimulationSpec
@@ -58,8 +60,9 @@ def simulate(
     Raises
     ------
     InputError
-        If the recipe cannot be carried out.
+        If the recipe cannot be carried out. Its real tomograms are checked before anything is built.
     """
+    check_backgrounds(spec, recipe_dir)
     specimen = build_specimen(spec, species, seed, progress=progress)
     return image_specimen(specimen, spec, seed, recipe_dir=recipe_dir, progress=progress)
 
@@ -94,35 +97,41 @@ def image_specimen(
         raise ValueError(f"specimen is {specimen.density.shape}, recipe {spec.shape_zyx}")
     spec = spec.for_seed(seed)
     tell = progress or (lambda _: None)
-    make = _exact if spec.path == "exact" else _fast
-    tomogram = make(specimen, spec, seed, tell)
-    if not spec.noise.tomograms:
-        return tomogram
-    tell("real background")
-    from cryosiam.simulation.empirical import add_background
+    rng = np.random.default_rng([seed, _IMAGING_STREAM])
+    state = None
+    if spec.path == "exact":
+        tomogram = _exact(specimen, spec, seed, rng, tell)
+    else:
+        tomogram, state = _fast(specimen, spec, seed, rng, tell)
+    if spec.noise.tomograms:
+        tell("real background")
+        add_background(tomogram, recipe_dir, np.random.default_rng([seed, _BACKGROUND_STREAM]), state)
+    return tomogram
 
-    rng = np.random.default_rng([seed, _BACKGROUND_STREAM])
-    return add_background(tomogram, recipe_dir, rng)
 
-
-def _exact(specimen: Specimen, spec: SimulationSpec, seed: int, tell: Progress) -> SimulatedTomogram:
+def _exact(
+    specimen: Specimen, spec: SimulationSpec, seed: int, rng: np.random.Generator, tell: Progress
+) -> SimulatedTomogram:
     from cryosiam.simulation.microscope.imaging import take_tilt_series
     from cryosiam.simulation.microscope.reconstruction import reconstruct_volumes
 
     tell("tilt series")
-    series = take_tilt_series(specimen, spec, np.random.default_rng([seed, _IMAGING_STREAM]))
+    series = take_tilt_series(specimen, spec, rng)
     tell("reconstruction")
     volumes = reconstruct_volumes(series, spec, spec.shape_zyx)
     return _assembled(specimen, spec, seed, volumes, series)
 
 
-def _fast(specimen: Specimen, spec: SimulationSpec, seed: int, tell: Progress) -> SimulatedTomogram:
+def _fast(
+    specimen: Specimen, spec: SimulationSpec, seed: int, rng: np.random.Generator, tell: Progress
+) -> tuple[SimulatedTomogram, TiltState]:
     from cryosiam.simulation.fast.imaging import FastMicroscope
+    from cryosiam.simulation.fast.transfer import TiltState
 
     tell("imaging")
-    potential = specimen.density + specimen.unlabelled
-    volumes = FastMicroscope(spec).image(potential, np.random.default_rng([seed, _IMAGING_STREAM]))
-    return _assembled(specimen, spec, seed, volumes, None)
+    state = TiltState.drawn(spec, rng)
+    volumes = FastMicroscope(spec).image(specimen.density + specimen.unlabelled, rng, state)
+    return _assembled(specimen, spec, seed, volumes, None), state
 
 
 def _assembled(
