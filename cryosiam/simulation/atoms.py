@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ HYDROGENS_PER_ATOM: Final = {False: 1.0, True: 0.52}
 VOLUME_PER_ATOM_A3: Final = {False: 17.4, True: 13.7}
 """Per heavy atom of protein (False) and nucleic acid (True), from partial specific volumes 0.74 and 0.55 cm³/g."""
 
+_ASSEMBLY_FILE: Final = re.compile(r"\.pdb([1-9][0-9]?)(\.gz)?", re.IGNORECASE)
 _HYDROGEN_DALTON: Final = 1.008
 _WATER_DALTON: Final = 18.015
 _COMPLETE_SHARE: Final = 0.85
@@ -72,29 +74,51 @@ class AtomicModel:
 def read_atoms(path: Path | str, assembly: str = FIRST_ASSEMBLY) -> AtomicModel:
     """Read the atoms of a biological assembly.
 
+    Of a file with several models, such as an NMR ensemble, the first is taken. The Protein Data Bank's assembly files
+    (``.pdb1``, ``.pdb2`` and so on) hold the copies of one assembly as models, which are joined, unless the file says
+    that they are an NMR ensemble.
+
     Parameters
     ----------
     path
         PDB or mmCIF file, plain or gzipped.
     assembly
         Name of an assembly in the file, ``first`` (the coordinates as they are, where the file lists none) or
-        ``none``.
+        ``none``. An assembly file holds one, named by its number; ``none`` takes its first model.
 
     Raises
     ------
     InputError
-        If the file cannot be read, holds no atom but water, or one of an unknown element, or lacks the assembly.
+        If the file cannot be read, holds no atom but water, one of an unknown element, a position that is no number,
+        or lacks the assembly.
     """
     structure = _read(path)
+    number = assembly_number(path)
+    if number is None:
+        operations = list(_operations(path, structure, assembly))
+    else:
+        _check_assembly(path, assembly, [number])
+        operations = [_IDENTITY]
+    method = dict(structure.info).get("_exptl.method", "")
+    joined = number is not None and assembly != NO_ASSEMBLY and "NMR" not in method
     table = _Table(path)
-    for chain in structure[0]:
-        for residue in chain:
-            table.add(residue, chain.name)
+    for model in range(len(structure) if joined else 1):
+        for chain in structure[model]:
+            for residue in chain:
+                table.add(residue, f"{chain.name} {model}" if model else chain.name)
     if not table.positions:
         raise InputError(f"{path} holds no atom but water; give a structure with protein or nucleic acid.")
     if not any(occupancy > 0 for occupancy in table.occupancies):
         raise InputError(f"{path} gives every atom an occupancy of 0; give a structure with occupied atoms.")
-    return table.assembled(list(_operations(path, structure, assembly)))
+    if not np.isfinite(table.positions).all() or not np.isfinite(table.occupancies).all():
+        raise InputError(f"{path} gives an atom a position or occupancy that is no number; correct or remove it.")
+    return table.assembled(operations)
+
+
+def assembly_number(path: Path | str) -> str | None:
+    """Return the number of the assembly that a file holds by its ending (``.pdb1``), or None for other files."""
+    found = _ASSEMBLY_FILE.search(Path(path).name)
+    return found[1] if found is not None and found.end() == len(Path(path).name) else None
 
 
 def _read(path: Path | str) -> gemmi.Structure:
@@ -103,7 +127,9 @@ def _read(path: Path | str) -> gemmi.Structure:
     if not Path(path).is_file():
         raise InputError(f"{path} is not there; give the path of a PDB or mmCIF file.")
     try:
-        structure = gemmi.read_structure(str(path))
+        # Of an assembly file's ending the reader knows nothing.
+        kind = gemmi.CoorFormat.Unknown if assembly_number(path) is None else gemmi.CoorFormat.Pdb
+        structure = gemmi.read_structure(str(path), format=kind)
     except (OSError, ValueError, RuntimeError, IndexError) as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise InputError(f"{path} cannot be read as a structure ({reason}); give a PDB or mmCIF file.") from None
@@ -116,16 +142,22 @@ def _read(path: Path | str) -> gemmi.Structure:
 Operation = tuple["frozenset[str] | None", "frozenset[str] | None", "NDArray[np.float64]", "NDArray[np.float64]"]
 """Chains or subchains it copies (None: by the other; both None: all), rotation and translation."""
 
+_IDENTITY: Final[Operation] = (None, None, np.eye(3), np.zeros(3))
+
+
+def _check_assembly(path: Path | str, assembly: str, names: list[str]) -> None:
+    if assembly not in (FIRST_ASSEMBLY, NO_ASSEMBLY, *names):
+        there = ", ".join(names) or "none"
+        raise InputError(f"{path} has no assembly '{assembly}' (there: {there}); give one of those, first or none.")
+
 
 def _operations(path: Path | str, structure: gemmi.Structure, assembly: str) -> Iterator[Operation]:
     """Yield what builds the assembly."""
     if assembly == NO_ASSEMBLY or (assembly == FIRST_ASSEMBLY and not structure.assemblies):
-        yield None, None, np.eye(3), np.zeros(3)
+        yield _IDENTITY
         return
     names = [one.name for one in structure.assemblies]
-    if assembly != FIRST_ASSEMBLY and assembly not in names:
-        there = ", ".join(names) or "none"
-        raise InputError(f"{path} has no assembly '{assembly}' (there: {there}); give one of those, first or none.")
+    _check_assembly(path, assembly, names)
     chosen = structure.assemblies[0 if assembly == FIRST_ASSEMBLY else names.index(assembly)]
     for generator in chosen.generators:
         chains = frozenset(generator.chains) or None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import ndimage
 
+from cryosiam.errors import InputError
 from cryosiam.simulation.species import SMOOTHING_VOXELS, Species, species_from_density
 
 if TYPE_CHECKING:
@@ -54,9 +55,17 @@ def builtin_shape(name: str, voxel_size_angstrom: float) -> Species:
     ------
     KeyError
         If there is no shape of that name.
+    InputError
+        If it vanishes at so large a voxel.
     """
     shape, reach_angstrom, symmetry = _SHAPES[name]
-    return _render(name, shape, reach_angstrom, voxel_size_angstrom, symmetry)
+    try:
+        return _render(name, shape, reach_angstrom, voxel_size_angstrom, symmetry)
+    except ValueError:
+        raise InputError(
+            f"the built-in shape {name} vanishes at voxels of {voxel_size_angstrom:g} Å; "
+            "make voxel_size_angstrom smaller, or leave the shape out."
+        ) from None
 
 
 def _render(name: str, shape: Shape, reach_angstrom: float, voxel_size_angstrom: float, symmetry: str) -> Species:

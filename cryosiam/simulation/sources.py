@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryosiam.errors import InputError
+from cryosiam.simulation.atoms import assembly_number
 from cryosiam.simulation.maps import species_from_map
 from cryosiam.simulation.shapes import SHAPE_NAMES, builtin_shape
 from cryosiam.simulation.species_cache import SpeciesCache
@@ -150,7 +151,7 @@ def is_map(path: Path) -> bool | None:
         endings.pop()
     if endings and endings[-1] in MAP_ENDINGS:
         return True
-    return False if endings and endings[-1] in MODEL_ENDINGS else None
+    return False if (endings and endings[-1] in MODEL_ENDINGS) or assembly_number(path) is not None else None
 
 
 def _hinted(spec: SpeciesSpec, store: StructureStore | None) -> SpeciesSpec:

@@ -85,7 +85,7 @@ def density_of_model(model: AtomicModel, voxel_size_angstrom: float, origin: str
     if edge > _MAX_EDGE_VOXELS:
         raise InputError(
             f"{origin} reaches {reach:.0f} Å from its centre, too far for voxels of {voxel_size_angstrom:g} Å; "
-            f"ask for {2 * reach / (_MAX_EDGE_VOXELS - 2 * _ROOM_VOXELS - 1):.1f} Å or more."
+            f"ask for {np.ceil(20 * reach / (_MAX_EDGE_VOXELS - 2 * _ROOM_VOXELS - 1)) / 10:.1f} Å or more."
         )
     parts = []
     for index, kind in enumerate(model.kinds):

@@ -290,3 +290,8 @@ def test_the_library_s_folder_follows_the_environment(monkeypatch, tmp_path):
     assert StructureStore.of_user().folder == Path.home() / ".local" / "share" / "cryosiam" / "structures"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert SpeciesCache.of_user().folder == tmp_path / "cryosiam" / "species"
+
+
+def test_a_built_in_shape_that_vanishes_at_its_voxel_is_refused():
+    with pytest.raises(InputError, match="the built-in shape ellipsoid vanishes at voxels of 100 Å; make voxel_size"):
+        load_species(SpeciesSpec(name="one", source="builtin:ellipsoid"), 100.0)

@@ -1,6 +1,7 @@
 """Species from PDB and mmCIF files: what is taken, what is refused, assemblies, mass, symmetry."""
 
 import gzip
+import re
 from pathlib import Path
 
 import gemmi
@@ -10,6 +11,8 @@ from scipy import ndimage
 
 from cryosiam.errors import InputError
 from cryosiam.simulation.atoms import read_atoms
+from cryosiam.simulation.sources import load_species
+from cryosiam.simulation.spec import SpeciesSpec
 from cryosiam.simulation.structures import species_from_structure
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -136,6 +139,11 @@ def test_a_ring_with_one_copy_upside_down_has_none(tmp_path):
         ("unknown.pdb", [atom_line(1, " QX", "UNK", "B", 7, (0, 0, 0), "QX")], r"atom QX of residue UNK 7 in chain B"),
         ("empty.pdb", [], "holds no atom"),
         ("water.pdb", [atom_line(1, " O", "HOH", "W", 1, (0, 0, 0), "O")], "holds no atom but water"),
+        (
+            "nowhere.pdb",
+            [atom_line(1, " CA", "ALA", "A", 1, (0, float("nan"), 0), "C")],
+            "position or occupancy that is",
+        ),
         ("ghost.pdb", [atom_line(1, " CA", "ALA", "A", 1, (0, 0, 0), "C", 0.0)], "occupancy of 0"),
     ],
 )
@@ -162,6 +170,51 @@ def test_a_particle_too_large_for_its_voxels_is_refused(tmp_path):
     far = [*helix(), *[line.replace(" A ", " B ") for line in helix(shift=(900.0, 0, 0))]]
     with pytest.raises(InputError, match="too far for voxels of 1 Å; ask for"):
         species_from_structure(write(tmp_path / "far.pdb", far), "far", 1.0)
+
+
+@pytest.mark.parametrize("shift", [300.0, 700.0, 800.0])
+def test_the_voxel_asked_for_is_large_enough(tmp_path, shift):
+    far = [*helix(residues=4), *[line.replace(" A ", " B ") for line in helix(residues=4, shift=(shift, 0, 0))]]
+    path = write(tmp_path / "far.pdb", far)
+    with pytest.raises(InputError, match="too far") as refused:
+        species_from_structure(path, "far", 0.5)
+    asked = float(re.findall(r"ask for ([0-9.]+) Å", str(refused.value))[0])
+    model = read_atoms(path)
+    reach = np.linalg.norm(
+        model.positions - np.average(model.positions, axis=0, weights=model.volumes_a3), axis=1
+    ).max()
+    # The cube of at most 401 voxels leaves three free at either end.
+    assert np.ceil(reach / asked) <= 197 < np.ceil(reach / (asked - 0.1))
+
+
+def models(*parts):
+    numbered = enumerate(parts, start=1)
+    return [line for number, part in numbered for line in (f"MODEL     {number:4d}", *part, "ENDMDL")]
+
+
+@pytest.mark.parametrize("ending", [".pdb1", ".pdb2", ".pdb1.gz"])
+def test_the_models_of_an_assembly_file_are_its_parts(tmp_path, ending):
+    # The records of the entry remain in such files: they are not to be followed a second time.
+    lines = [*BIOMT, *models(helix(), helix(axis_turn=180))]
+    path = write(tmp_path / f"pair{ending.removesuffix('.gz')}", lines)
+    if ending.endswith(".gz"):
+        path = tmp_path / "pair.pdb1.gz"
+        path.write_bytes(gzip.compress((tmp_path / "pair.pdb1").read_bytes()))
+    single = read_atoms(write(tmp_path / "one.pdb", helix()))
+    pair = load_species(SpeciesSpec(name="pair", source=str(path)), 5.0)
+    assert pair.mass_kda == pytest.approx(2 * single.mass_kda)
+    assert pair.symmetry == "C2"
+    assert read_atoms(path, ending[4]).mass_kda == pytest.approx(pair.mass_kda)
+    assert read_atoms(path, "none").mass_kda == pytest.approx(single.mass_kda)
+    with pytest.raises(InputError, match=r"no assembly '7' \(there: [12]\)"):
+        read_atoms(path, "7")
+
+
+@pytest.mark.parametrize("name", ["ensemble.pdb", "ensemble.pdb1"])
+def test_of_an_ensemble_the_first_model_is_taken(tmp_path, name):
+    first = helix()
+    path = write(tmp_path / name, ["EXPDTA    SOLUTION NMR", *models(first, helix(shift=(1.0, 0, 0)))])
+    assert len(read_atoms(path).positions) == len(first)
 
 
 def kda_by_contrast(species, voxel):

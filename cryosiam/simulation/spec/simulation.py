@@ -24,7 +24,9 @@ _BYTES_PER_VOXEL = 50
 
 
 class NoiseSpec(SpecPart):
-    """Empirical background: real tomograms mixed into the noisy volumes.
+    """Empirical background: real tomograms mixed into the noisy volumes, not into the tilt images.
+
+    What is reconstructed from the simulated tilt series by other programs holds none of it.
 
     Attributes
     ----------

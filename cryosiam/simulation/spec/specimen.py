@@ -78,7 +78,8 @@ class SpeciesSpec(SpecPart):
     radius_angstrom
         For evaluation and copick; None takes the radius of the structure.
     assembly
-        Biological assembly by name, ``first`` or ``none`` (the asymmetric unit).
+        Biological assembly by name, ``first`` or ``none`` (the asymmetric unit). Of several models in a file the first
+        is taken, as of an NMR ensemble; those of the Protein Data Bank's assembly files (``.pdb1``) are joined.
     """
 
     name: str = Field(min_length=1, pattern=r"^[^_/\s]+$")
