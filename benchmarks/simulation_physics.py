@@ -64,7 +64,7 @@ def recipe_of(specimen: Specimen, **parts: dict[str, Any]) -> SimulationSpec:
 
 def thon_error(phase_shift_deg: float) -> float:
     """Return the largest relative error of a Thon ring's zero in a counted K2 image of a carbon film."""
-    pixel, size, worst = 4.0, 480, 0.0
+    pixel, size, worst = 4.0, 960, 0.0
     rng = np.random.default_rng(0)
     grain = np.zeros((16, size, size))
     grain[6:9] = rng.standard_normal((3, size, size))
