@@ -17,6 +17,7 @@ from cryosiam.simulation.filaments import add_filaments
 from cryosiam.simulation.membrane_proteins import add_membrane_proteins
 from cryosiam.simulation.membranes import add_membranes
 from cryosiam.simulation.placement import Placement
+from cryosiam.simulation.shortfall import shortfall
 from cryosiam.simulation.slab import make_slab
 from cryosiam.simulation.spec import SpeciesSpec, fixed
 from cryosiam.simulation.tomogram import Specimen
@@ -105,11 +106,12 @@ def build_specimen(
         tell,
     )
     tell("ice, gold and carbon")
+    unlabelled, gold_beads = _unlabelled(slab, spec, seed)
     placement = Placement.joined([nucleosomes, in_membranes, soluble])
     return Specimen(
         voxel_size_angstrom=voxel,
         density=canvas.density,
-        unlabelled=_unlabelled(slab, spec, seed),
+        unlabelled=unlabelled,
         semantic=canvas.semantic,
         instances=canvas.instances,
         scaffold=canvas.scaffold,
@@ -120,7 +122,9 @@ def build_specimen(
             one.name: one.radius_angstrom or species[one.name].radius_angstrom for one in species_wanted(spec)
         },
         occupancy=soluble.occupancy_reached,
-        shortfall="; ".join(filter(None, [left_out, soluble.shortfall()])) or None,
+        shortfall=shortfall(
+            wanted, left_out, canvas.scaffold_kinds, len(nucleosomes), gold_beads, in_membranes.names, soluble
+        ),
     )
 
 
@@ -129,8 +133,8 @@ def _stream(seed: int, part: str) -> np.random.Generator:
     return np.random.default_rng([seed, *part.encode()])
 
 
-def _with_room(pairs: Sequence[Kind], thickness_nm: float) -> tuple[list[Kind], str | None]:
-    """Leave out species that are wider than the slab is thick; return the others and a sentence about those.
+def _with_room(pairs: Sequence[Kind], thickness_nm: float) -> tuple[list[Kind], list[str]]:
+    """Leave out species that are wider than the slab is thick; return the others and the names of those.
 
     Raises
     ------
@@ -139,26 +143,23 @@ def _with_room(pairs: Sequence[Kind], thickness_nm: float) -> tuple[list[Kind], 
     """
     wide = [pair for pair in pairs if 2 * pair[1].radius_angstrom > 10 * thickness_nm]
     if not wide:
-        return list(pairs), None
+        return list(pairs), []
     spec, kind = wide[0]
     size = f"{kind.radius_angstrom / 5:.0f} nm across and does not fit a slab {thickness_nm:.0f} nm thick"
     if len(wide) == len(pairs) or any(one.count for one, _ in wide):
         raise InputError(f"species {spec.name} is {size}; make slab.thickness_nm larger or leave the species out")
-    names = ", ".join(one.name for one, _ in wide)
-    return [
-        pair for pair in pairs if all(pair is not one for one in wide)
-    ], f"left out, as wider than the slab is thick: {names}"
+    names = [one.name for one, _ in wide]
+    return [pair for pair in pairs if pair[0].name not in names], names
 
 
-def _unlabelled(slab: Slab, spec: SimulationSpec, seed: int) -> NDArray[np.float32]:
-    """Return what images show beside the labelled objects: rough faces, ice, carbon and gold."""
+def _unlabelled(slab: Slab, spec: SimulationSpec, seed: int) -> tuple[NDArray[np.float32], int]:
+    """Return what images show beside the labelled objects: rough faces, ice, carbon, and so many gold beads."""
     wanted, voxel = spec.specimen, spec.voxel_size_angstrom
     total = slab.surface + additions.background(slab.sample, fixed(wanted.background_std), voxel, _stream(seed, "ice"))
     if wanted.carbon_film_nm:
         total += additions.carbon_film(slab, wanted.carbon_film_nm, wanted.carbon_edge, voxel, _stream(seed, "carbon"))
-    if wanted.gold_beads:
-        additions.add_gold(total, slab, wanted.gold_beads, wanted.gold_diameter_nm, voxel, _stream(seed, "gold"))
-    return total
+    gold = _stream(seed, "gold")
+    return total, len(additions.add_gold(total, slab, wanted.gold_beads, wanted.gold_diameter_nm, voxel, gold))
 
 
 def _picks(placement: Placement, voxel_size_angstrom: float, seed: int) -> Picks:

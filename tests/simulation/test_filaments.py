@@ -1,3 +1,4 @@
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -349,6 +350,15 @@ def test_nucleosomes_are_as_many_as_asked_and_do_not_overlap():
         assert np.hypot(near[:, 0], near[:, 1]).min() > 35
         around = np.rad2deg(np.arctan2(near[:, 1], near[:, 0])) // 30
         assert len(np.unique(around)) == 12
+
+
+@pytest.mark.parametrize("wanted", [{"actin": 10_000}, {"microtubules": 10_000}, {"dna": 10_000}])
+def test_a_full_slab_ends_the_search(wanted):
+    begin = time.process_time()
+    canvas, filaments, _ = built(FilamentSpec(**wanted), shape=(40, 40, 40), thickness_nm=34.0)
+    assert 0 < len(filaments) < 10_000
+    assert canvas.scaffold.max() == len(filaments)
+    assert time.process_time() - begin < 20
 
 
 def test_nucleosomes_need_their_species():

@@ -241,6 +241,56 @@ def test_a_species_wider_than_the_slab_is_left_out_or_refused() -> None:
             build_specimen(recipe({**thin, "species": species}), SPECIES, 1)
 
 
+def test_what_was_asked_for_and_not_placed_is_said() -> None:
+    specimen = build_specimen(
+        recipe(
+            {
+                "slab": {"thickness_nm": 37},
+                "membranes": {"vesicles": 2, "vesicle_diameter_nm": (26, 28), "protein_share": 0},
+                "filaments": {"microtubules": 40, "actin": 1},
+                "gold_beads": 300,
+                "gold_diameter_nm": 20,
+                "species": [{**RECIPES[0], "count": 900}, *RECIPES[1:]],
+            },
+            shape_zyx=(40, 56, 56),
+        ),
+        SPECIES,
+        1,
+    )
+    assert specimen.shortfall is not None
+    kinds, names = specimen.scaffold_kinds, specimen.picks.class_names
+    assert f"{40 - kinds.count('microtubule')} of 40 microtubules" in specimen.shortfall
+    assert f"{900 - names.count('capsid')} of 900 capsid" in specimen.shortfall
+    assert " of 300 gold beads" in specimen.shortfall
+    for name in set(SPECIES) - {"capsid"}:
+        assert (f"any {name}" in specimen.shortfall) == (name not in names)
+    for name, kind, asked in (("vesicles", "vesicle", 2), ("actin filaments", "actin", 1)):
+        assert (f" of {asked} {name}" in specimen.shortfall) == (kinds.count(kind) < asked)
+    assert "\n" not in specimen.shortfall
+
+
+def test_a_recipe_that_was_followed_falls_short_of_nothing() -> None:
+    for part in ({"occupancy": 0}, {"occupancy": 0, "membranes": {"sheets": 1}, "filaments": {"actin": 1, "dna": 1}}):
+        assert build_specimen(recipe({**PARTICLES_ONLY, **part}), SPECIES, 1).shortfall is None
+    counted = recipe({**PARTICLES_ONLY, "species": [{**RECIPES[-1], "count": 3}], "occupancy": 0})
+    assert build_specimen(counted, SPECIES, 1).shortfall is None
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"species": []}, "the recipe lists no species, so it has no particles to place"),
+        ({"species": [{**RECIPES[-1], "membrane": True}]}, f"no membrane to put {RECIPES[-1]['name']} into: ask for"),
+        ({"species": [{**RECIPES[-1], "count": 2}]}, "the recipe lists no species without a count to fill it with"),
+    ],
+)
+def test_what_cannot_be_placed_at_all_is_said(part: dict[str, Any], sentence: str) -> None:
+    shortfall = build_specimen(recipe({**PARTICLES_ONLY, **part}, shape_zyx=(48, 48, 48)), SPECIES, 1).shortfall
+    assert shortfall is not None
+    assert sentence in shortfall
+    assert "not placed" not in shortfall
+
+
 @given(seed=st.integers(0, 10_000))
 @settings(deadline=None, max_examples=50)
 def test_drawn_recipes_are_reproducible_and_valid(seed: int) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _ACTIN_LENGTH_ANGSTROM: Final = (2_000.0, 12_000.0)
 _DNA_TRIES: Final = 12
+_FAILURES_IN_A_ROW: Final = 5
+"""Filaments of a kind that found no room, after which no more of that kind are tried."""
 _FIRST_SHARE: Final = 1.2
 _START_TRIES: Final = 100
 _FREE_AHEAD_ANGSTROM: Final = 40.0
@@ -65,7 +67,8 @@ def add_filaments(
     canvas
         Drawn on: density, semantic and scaffold labels, and the nucleosomes' instance ids.
     spec
-        How many of each. Those that find no room are left out, or are shorter.
+        How many of each. Those that find no room are left out, or are shorter; where several of a kind in a row find
+        none, no more of that kind are tried.
     nucleosome
         The species, a disc of any orientation; needed where nucleosomes are asked for.
     slab
@@ -94,7 +97,10 @@ def add_filaments(
         *_add_actin(canvas, spec, slab, rng),
     ]
     placed = Placement.empty()
+    failures = 0
     for done in range(spec.dna):
+        if failures == _FAILURES_IN_A_ROW:
+            break
         # The first molecules carry more than their share, so that those after them have room for what they could not.
         missing = spec.nucleosomes - len(placed)
         share = min(missing, int(np.ceil(_FIRST_SHARE * missing / (spec.dna - done))))
@@ -103,6 +109,7 @@ def add_filaments(
             chain = _beaded_chain(canvas, slab, nucleosome, share, length, first_id + len(placed), rng)
         else:
             chain = _bare_chain(canvas, slab, length, rng)
+        failures = failures + 1 if chain is None else 0
         if chain is not None:
             placed = Placement.joined([placed, chain.placed])
             filaments.append(_draw_dna(canvas, chain))
@@ -112,11 +119,15 @@ def add_filaments(
 def _add_microtubules(canvas: Canvas, spec: FilamentSpec, slab: Slab, rng: np.random.Generator) -> list[Filament]:
     filaments = []
     span = 2.5 * max(slab.shape[1:]) * slab.voxel_size_angstrom
+    failures = 0
     for _ in range(spec.microtubules):
+        if failures == _FAILURES_IN_A_ROW:
+            break
         count = int(rng.integers(spec.protofilaments[0], spec.protofilaments[1] + 1))
         radius = microtubule.tube_radius_angstrom(count)
         rod = Rod(radius, microtubule.PERSISTENCE_ANGSTROM, (span, span), microtubule.LEAST_BEND_RADIUS_ANGSTROM)
         path = place_rod(canvas, slab, rod, rng)
+        failures = failures + 1 if path is None else 0
         if path is None:
             continue
         poses = microtubule.microtubule_subunits(path, count)
@@ -130,8 +141,12 @@ def _add_microtubules(canvas: Canvas, spec: FilamentSpec, slab: Slab, rng: np.ra
 def _add_actin(canvas: Canvas, spec: FilamentSpec, slab: Slab, rng: np.random.Generator) -> list[Filament]:
     filaments = []
     rod = Rod(actin.TUBE_RADIUS_ANGSTROM, actin.PERSISTENCE_ANGSTROM, _ACTIN_LENGTH_ANGSTROM, lean=0.06)
+    failures = 0
     for _ in range(spec.actin):
+        if failures == _FAILURES_IN_A_ROW:
+            break
         path = place_rod(canvas, slab, rod, rng)
+        failures = failures + 1 if path is None else 0
         if path is None:
             continue
         draw_bodies(canvas.density, canvas.voxel_size_angstrom, actin.MONOMER, *actin.actin_subunits(path))
