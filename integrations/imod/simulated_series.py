@@ -55,7 +55,7 @@ def write_tilt_series(folder: Path, run: str, series: SimulatedTiltSeries, micro
         _write_stack(folder / f"{run}.mrc", series.images, series.pixel_size_angstrom)
         for name, images in zip(("even", "odd"), series.halves or (), strict=False):
             _write_stack(folder / f"{run}_{name}.mrc", images, series.pixel_size_angstrom)
-        angles = "".join(f"{angle:.2f}\n" for angle in series.tilt_angles_deg)
+        angles = "".join(f"{angle:.4f}\n" for angle in series.tilt_angles_deg)
         write_text_whole(folder / f"{run}.rawtlt", angles)
         write_text_whole(folder / f"{run}.mdoc", _mdoc(run, series, microscope.optics.voltage_kv))
         write_text_whole(folder / f"{run}.xf", _transforms(series))
@@ -133,7 +133,7 @@ def _mdoc_section(run: str, series: SimulatedTiltSeries, section: int) -> list[s
     return [
         f"[ZValue = {section}]",
         f"MinMaxMean = {image.min():.6g} {image.max():.6g} {image.mean(dtype=np.float64):.6g}",
-        f"TiltAngle = {series.tilt_angles_deg[section]:.2f}",
+        f"TiltAngle = {series.tilt_angles_deg[section]:.4f}",
         "StagePosition = 0 0",
         f"ExposureDose = {series.dose_per_tilt:.6g}",
         f"PriorRecordDose = {series.prior_dose[section]:.6g}",
