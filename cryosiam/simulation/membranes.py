@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from cryosiam.errors import InputError
 from cryosiam.geometry import nearest_voxels, positions_from_indices
 from cryosiam.simulation import membrane_shapes
-from cryosiam.simulation.bilayer import Bilayer, distances_in_box, draw_bilayer
+from cryosiam.simulation.bilayer import Bilayer, draw_bilayer
 from cryosiam.simulation.spec import fixed
 from cryosiam.simulation.species import SMOOTHING_VOXELS
 
@@ -25,6 +26,8 @@ MembraneKind = Literal["vesicle", "irregular", "sheet"]
 
 _GAP_ANGSTROM: Final = 45.0
 _TRIES: Final = 60
+_FAILURES_IN_A_ROW: Final = 8
+"""Membranes of a kind that found no place, after which no more of that kind are tried."""
 _PLACE_TRIES: Final = 1000
 _FIRST_POINTS: Final = 400
 _LEAST_SEEN: Final = 0.25
@@ -63,19 +66,6 @@ class Membrane:
         z, y, x = (slice(c, c + n) for c, n in zip(self.corner_zyx, self.shape_zyx, strict=True))
         return z, y, x
 
-    def signed_distance_angstrom(
-        self, voxel_size_angstrom: float, reach_angstrom: float = 100.0
-    ) -> NDArray[np.float32]:
-        """Return the distance of each voxel of the box (z, y, x) from the bilayer's middle, negative inside.
-
-        It is right up to ``reach_angstrom`` (see :meth:`Surface.distances_on_nodes`) and cut there, with its sign.
-        """
-        shape = np.array(self.shape_zyx)
-        nodes, step = self.surface.distances_on_nodes(
-            np.array(self.corner_zyx), shape, voxel_size_angstrom, reach_angstrom
-        )
-        return distances_in_box(shape, nodes, step, reach_angstrom)
-
 
 def add_membranes(canvas: Canvas, spec: MembraneSpec, rng: np.random.Generator) -> list[Membrane]:
     """Draw membranes into a canvas, the largest first: sheets, irregular bodies, vesicles.
@@ -105,12 +95,18 @@ def add_membranes(canvas: Canvas, spec: MembraneSpec, rng: np.random.Generator) 
     blur = SMOOTHING_VOXELS * canvas.voxel_size_angstrom
     bilayer = Bilayer(fixed(spec.thickness_angstrom), spec.leaflet_width_angstrom, blur)
     placed: list[Membrane] = []
+    failures: Counter[MembraneKind] = Counter()
     for kind, diameter in _wanted(spec, bilayer, rng):
+        if failures[kind] == _FAILURES_IN_A_ROW:
+            continue
         for _ in range(_TRIES):
             membrane = _placed(canvas, kind, diameter, bilayer, rng)
             if membrane is not None:
                 placed.append(membrane)
+                failures[kind] = 0
                 break
+        else:
+            failures[kind] += 1
     return placed
 
 

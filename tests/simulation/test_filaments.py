@@ -358,7 +358,7 @@ def test_a_full_slab_ends_the_search(wanted):
     canvas, filaments, _ = built(FilamentSpec(**wanted), shape=(40, 40, 40), thickness_nm=34.0)
     assert 0 < len(filaments) < 10_000
     assert canvas.scaffold.max() == len(filaments)
-    assert time.process_time() - begin < 20
+    assert time.process_time() - begin < 60
 
 
 def test_nucleosomes_need_their_species():

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -132,11 +134,18 @@ def test_closed_membranes_part_an_inside_from_the_outside(seed, kind, diameter):
     assert equal == pytest.approx(diameter, rel=0.015)
 
 
+def signed_distance(membrane):
+    """Distance in Å of each voxel of a membrane's box from its middle, negative inside."""
+    shape = np.array(membrane.shape_zyx)
+    nodes, step = membrane.surface.distances_on_nodes(np.array(membrane.corner_zyx), shape, 10.0, 100.0)
+    return distances_in_box(shape, nodes, step, 100.0)
+
+
 def test_vesicles_have_the_diameter_asked_for():
     spec = MembraneSpec(vesicles=1, vesicle_diameter_nm=(40, 40))
     for seed in range(20):
         canvas, (vesicle,) = drawn(spec, (80, 90, 90), seed=seed)
-        distance = vesicle.signed_distance_angstrom(10.0)
+        distance = signed_distance(vesicle)
         whole = all((np.take(distance, end, axis) > 0).all() for axis in range(3) for end in (0, -1))
         if whole:
             break
@@ -161,7 +170,7 @@ def test_membranes_keep_apart_and_inside_the_sample(seed, margin):
     assert not canvas.semantic[~canvas.sample].any()
     assert ((canvas.scaffold > 0) == (canvas.semantic == MEMBRANE)).all()
     for one in membranes:
-        near = np.abs(one.signed_distance_angstrom(10.0)) <= one.bilayer.half_width_angstrom - 0.5
+        near = np.abs(signed_distance(one)) <= one.bilayer.half_width_angstrom - 0.5
         labels = canvas.scaffold[one.box]
         assert (labels == one.scaffold_id).any()
         # Its whole band is its own: nobody else took a part of it.
@@ -200,3 +209,11 @@ def test_a_volume_narrower_than_a_membrane_still_sees_it():
 def test_a_vesicle_too_narrow_for_its_bilayer_is_refused():
     with pytest.raises(InputError, match=r"vesicle.*8 nm is too narrow.*13 nm or more"):
         drawn(MembraneSpec(vesicles=1, vesicle_diameter_nm=(8, 90)))
+
+
+def test_a_full_slab_ends_the_search():
+    begin = time.process_time()
+    canvas, membranes = drawn(MembraneSpec(vesicles=10_000, vesicle_diameter_nm=(24, 26)), (36, 36, 36), seed=1)
+    assert 0 < len(membranes) < 100
+    assert canvas.scaffold.max() == len(membranes)
+    assert time.process_time() - begin < 60
