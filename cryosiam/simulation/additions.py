@@ -34,6 +34,7 @@ SOLUTE_SCALE_ANGSTROM: Final = 9.0
 
 _HOLE_RADIUS_ANGSTROM: Final = 1e4
 _BEAD_TRIES: Final = 50
+_MISSES_IN_A_ROW: Final = 500
 
 
 def background(
@@ -144,9 +145,11 @@ def add_gold(
     nz, ny, nx = slab.shape
     radius = diameter_nm * 5 / voxel_size_angstrom
     centres: list[NDArray[np.float64]] = []
+    misses = 0
     for _ in range(count * _BEAD_TRIES):
-        if len(centres) == count:
+        if len(centres) == count or misses == _MISSES_IN_A_ROW:
             break
+        misses += 1
         y, x = rng.uniform(0, ny - 1), rng.uniform(0, nx - 1)
         face, side = (slab.upper, 1) if rng.random() < 0.5 else (slab.lower, -1)
         z = np.clip(float(face[round(y), round(x)]) + side * radius, min(radius, nz / 2), max(nz - radius, nz / 2))
@@ -154,6 +157,7 @@ def add_gold(
         if all(np.linalg.norm(centre - other) > 2 * radius + 1 for other in centres):
             _add_sphere(unlabelled, centre, radius, GOLD_CONTRAST_VOLT / PROTEIN_CONTRAST_VOLT)
             centres.append(centre)
+            misses = 0
     return positions_from_indices(np.array(centres).reshape(-1, 3), voxel_size_angstrom)
 
 

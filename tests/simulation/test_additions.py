@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -138,6 +140,14 @@ def test_gold_beads_do_not_overlap_and_stay_in_the_volume():
     assert distances[~np.eye(len(positions), dtype=bool)].min() > 80
     assert (positions[:, 2] >= 40).all()
     assert (positions[:, 2] <= 260).all()
+
+
+def test_full_faces_end_the_search_for_places():
+    slab = slab_of((40, 40, 40))
+    begin = time.process_time()
+    beads = add_gold(np.zeros(slab.shape, np.float32), slab, 10_000, 10.0, 10.0, np.random.default_rng(3))
+    assert 20 < len(beads) < 1000
+    assert time.process_time() - begin < 5
 
 
 def test_same_seed_same_bytes():
