@@ -77,7 +77,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [COMMAND, "simulate", recipe, "--out", folder / "project", "--runs", "2", "--seed", "5", "--maps"]
     made = subprocess.run(words, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
-    assert made.stderr == ""
+    # So small a volume may not hold every species.
+    assert all(line.startswith("warning: tiny-000") and "not placed" in line for line in made.stderr.splitlines())
     assert "2 made, 0 there already" in made.stdout
     return folder / "project"
 
