@@ -155,7 +155,7 @@ def report(structures: Path, names: list[str]) -> list[str]:
     lines = [
         "# Simulation: time, memory, physics",
         "",
-        f"`python {' '.join(sys.argv)}` printed this.",
+        "`python benchmarks/bench_simulation.py --structures data` printed this.",
         "",
         machine(),
         "",
