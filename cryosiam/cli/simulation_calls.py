@@ -101,6 +101,12 @@ def preview_recipe(
     spec = changed(asked, recipe, fast, small)
     check_structures_dir(structures)
     path = out or Path(f"{spec.name}-preview.png")
+    if path.suffix.lower() != ".png":
+        raise InputError(f"the picture {path} must be a .png file; give another --out")
+    if not path.absolute().parent.is_dir():
+        raise InputError(
+            f"there is no folder {path.parent} for the picture {path.name}; make it, or give another --out"
+        )
     target = SimulationTarget(path, {}, structures, _recipe_dir(recipe))
     with _display(quiet=False) as display:
         run = PlannedRun(f"{spec.name}-{seed:04d}", seed, spec)

@@ -340,6 +340,11 @@ def test_preview_draws_a_picture(tmp_path: Path, call: Any, monkeypatch: pytest.
     ]
 
 
+@pytest.mark.parametrize("place", ["nowhere/picture.png", "picture.xyz"])
+def test_a_preview_that_cannot_be_written_is_refused_at_once(tmp_path: Path, call: Any, place: str) -> None:
+    assert_refused(call("simulate", "preview", write_recipe(tmp_path), "--out", tmp_path / place), "give another --out")
+
+
 def test_the_schema_that_is_printed_is_committed_and_fits_the_presets(call: Any) -> None:
     from cryosiam.simulation.presets import preset_names, preset_text
 
