@@ -121,6 +121,7 @@ def build_specimen(
         radii_angstrom={
             one.name: one.radius_angstrom or species[one.name].radius_angstrom for one in species_wanted(spec)
         },
+        masses_kda={one.name: round(species[one.name].mass_kda, 1) for one in species_wanted(spec)},
         occupancy=soluble.occupancy_reached,
         shortfall=shortfall(
             wanted, left_out, canvas.scaffold_kinds, len(nucleosomes), gold_beads, in_membranes.names, soluble

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,8 @@ class Specimen:
         the share of the particle that lies inside the volume.
     radii_angstrom
         Radius of each species that was asked for.
+    masses_kda
+        Mass of each species, where known.
     occupancy
         Share of the free space (in the slab, outside membranes and filaments) that soluble particles fill.
     shortfall
@@ -59,6 +61,7 @@ class Specimen:
     sample_mask: NDArray[np.bool_]
     picks: Picks
     radii_angstrom: dict[str, float]
+    masses_kda: dict[str, float] = field(default_factory=dict)
     occupancy: float = 0.0
     shortfall: str | None = None
 

@@ -41,7 +41,7 @@ def check_species_names(names: Mapping[str, float]) -> None:
             raise InputError(f"species '{name}' has the name of a class; give it another name in the recipe")
 
 
-def write_project_file(folder: Path, radii_angstrom: Mapping[str, float]) -> Path:
+def write_project_file(folder: Path, radii_angstrom: Mapping[str, float], masses_kda: Mapping[str, float]) -> Path:
     """Write ``project.json`` with our classes and these species, or add the species that it lacks.
 
     Parameters
@@ -50,6 +50,8 @@ def write_project_file(folder: Path, radii_angstrom: Mapping[str, float]) -> Pat
         Of the project; its data lie in ``overlay`` beside the file.
     radii_angstrom
         Radius of each species.
+    masses_kda
+        Mass of each species, where known; kept in the object's metadata.
 
     Returns
     -------
@@ -69,7 +71,8 @@ def write_project_file(folder: Path, radii_angstrom: Mapping[str, float]) -> Pat
     label = max(FIRST_SPECIES_LABEL - 1, *(entry["label"] for entry in entries))
     missing = [name for name in radii_angstrom if name not in there]
     for offset, name in enumerate(missing, start=1):
-        entries.append(_entry(name, True, label + offset, radius=round(float(radii_angstrom[name]), 3)))
+        mass = {"metadata": {"mass_kda": masses_kda[name]}} if name in masses_kda else {}
+        entries.append(_entry(name, True, label + offset, radius=round(float(radii_angstrom[name]), 3), **mass))
     if missing or not path.exists():
         write_text_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     return path
@@ -122,7 +125,7 @@ def _new_content(folder: Path) -> dict[str, Any]:
     }
 
 
-def _entry(name: str, is_particle: bool, label: int, **more: float) -> dict[str, Any]:
+def _entry(name: str, is_particle: bool, label: int, **more: Any) -> dict[str, Any]:
     return {"name": name, "is_particle": is_particle, "label": label, "color": _colour(label), **more}
 
 

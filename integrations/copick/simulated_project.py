@@ -148,7 +148,7 @@ def write_tomogram(
                 with whole_folder(destination) as folder:
                     _write_run(folder, tomogram, run_name, options)
                 with _alone_in(project_folder):
-                    write_project_file(project_folder, radii)
+                    write_project_file(project_folder, radii, tomogram.specimen.masses_kda)
             finally:
                 lock.unlink()
     return destination

@@ -130,7 +130,11 @@ def _contents(specimen: Specimen) -> dict[str, Any]:
         "occupancy": round(float(specimen.occupancy), 6),
         "shortfall": specimen.shortfall,
         "species": {
-            name: {"count": names.count(name), "radius_angstrom": float(radius)}
+            name: {
+                "count": names.count(name),
+                "radius_angstrom": float(radius),
+                "mass_kda": specimen.masses_kda.get(name),
+            }
             for name, radius in specimen.radii_angstrom.items()
         },
         "membranes_and_filaments": {

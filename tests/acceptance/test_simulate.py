@@ -122,6 +122,12 @@ def copied(project: Path, folder: Path) -> Path:
     return folder
 
 
+def test_the_project_states_the_masses_of_its_species(project: Path) -> None:
+    objects = {one["name"]: one for one in json.loads((project / "project.json").read_text())["pickable_objects"]}
+    masses = [objects[name]["metadata"]["mass_kda"] for name in ("ring-stack", "barrel")]
+    assert 300 < masses[0] < masses[1] < 3000
+
+
 def test_evaluation_finds_picks_at_the_true_places_perfect(project: Path, tmp_path: Path, call: Any) -> None:
     mine = copied(project, tmp_path / "copy")
     evaluated = call("evaluate", "--copick", mine / "project.json", "--picks", "me/1", "--out", tmp_path / "out")
