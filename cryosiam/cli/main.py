@@ -44,9 +44,18 @@ class ReportingGroup(TyperGroup):
             if known is None:
                 raise
             _fail(str(known))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemError) as error:
+            if not _interrupted(error):
+                raise
             sys.stderr.write("\nstopped; run the same command again to go on\n")
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: compiled code that is being loaded turns it into a `SystemError`."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _fail(message: str) -> None:
