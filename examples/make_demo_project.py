@@ -27,6 +27,10 @@ class Lines:
         """Print a line."""
         print(text, flush=True)
 
+    def warn(self, text: str) -> None:
+        """Print what fell short of the recipe."""
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
 
 def demo_recipe(shape_zyx: tuple[int, int, int]) -> SimulationSpec:
     """Return the demo's recipe for a volume of another size, with a slab that fits it."""
