@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cryosiam.domain import Picks
-from cryosiam.errors import InputError
 from cryosiam.evaluation.project import Annotator, GridVolume
 from cryosiam.integrations.copick.library import logging_kept
 from cryosiam.integrations.copick.ome import open_group, read_acquisition, read_volume
@@ -69,13 +68,13 @@ class CopickAnnotations:
         found = {
             (str(item.user_id), str(item.session_id))
             for run in self._runs
-            for item in (*self._picks(run), *self._segmentations(run))
+            for item in (*self._project.pick_sets(run), *self._segmentations(run))
         }
         return [Annotator(user, session) for user, session in sorted(found)]
 
     def has_annotations(self, run: str, by: Annotator) -> bool:
         """Tell whether there is a set of picks or a segmentation of ``run`` by this annotator."""
-        return any(_is_by(item, by) for item in (*self._picks(run), *self._segmentations(run)))
+        return any(_is_by(item, by) for item in (*self._project.pick_sets(run), *self._segmentations(run)))
 
     def picks(self, run: str, by: Annotator) -> Picks:
         """Return all picks of ``run`` by this annotator, of every class.
@@ -85,7 +84,7 @@ class CopickAnnotations:
         InputError
             If a file of picks is damaged.
         """
-        parts = [pick_columns(item) for item in self._picks(run) if _is_by(item, by)]
+        parts = [pick_columns(item) for item in self._project.pick_sets(run) if _is_by(item, by)]
         parts = [part for part in parts if len(part["scores"])]
         if not parts:
             return Picks(run, np.zeros((0, 3)), np.zeros(0), ())
@@ -140,16 +139,6 @@ class CopickAnnotations:
         """Return the types of tomogram that every selected run has, sorted."""
         kinds = [{entry.tomogram_type for entry in self._project.tomograms(run)} for run in self._runs]
         return sorted(set.intersection(*kinds)) if kinds else []
-
-    def _picks(self, run: str) -> list[Any]:
-        with logging_kept():
-            try:
-                return list(self._project.root.get_run(run).picks)
-            except IndexError as error:
-                raise InputError(
-                    f"run '{run}' of {self.name} has a file in Picks/ whose name is not "
-                    "user_session_object.json; rename it"
-                ) from error
 
     def _segmentations(self, run: str) -> list[Any]:
         with logging_kept():

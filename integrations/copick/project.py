@@ -138,6 +138,23 @@ class CopickProject:
                 ) from error
         return sorted(found, key=lambda entry: (entry.spacing_angstrom, entry.tomogram_type))
 
+    def pick_sets(self, run: str) -> list[Any]:
+        """Return copick's pick sets of ``run``.
+
+        Raises
+        ------
+        InputError
+            If a file of picks has a name that copick cannot take apart.
+        """
+        with logging_kept():
+            try:
+                return list(self.root.get_run(run).picks)
+            except IndexError as error:
+                raise InputError(
+                    f"run '{run}' of {self.config.path} has a file in Picks/ whose name is not "
+                    "user_session_object.json; rename it"
+                ) from error
+
     def spacing_name(self, run: str, voxel_size_angstrom: float) -> str:
         """Return the voxel size as this run's folders write it, for a new product.
 

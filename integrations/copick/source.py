@@ -138,7 +138,7 @@ class CopickSource:
         InputError
             If a file of picks is damaged.
         """
-        sets = [picks for picks in self._pick_sets(run) if picks.user_id != self._own_user_id]
+        sets = [picks for picks in self.project.pick_sets(run) if picks.user_id != self._own_user_id]
         parts = [pick_columns(picks) for picks in sets]
         parts = [part for part in parts if len(part["scores"])]
         if not parts:
@@ -153,16 +153,6 @@ class CopickSource:
             instance_ids=joined["instance_ids"],
             rotations=joined["rotations"] if trusted else None,
         )
-
-    def _pick_sets(self, run: str) -> list[Any]:
-        with logging_kept():
-            try:
-                return list(self.project.root.get_run(run).picks)
-            except IndexError as error:
-                raise InputError(
-                    f"run '{run}' of {self.project.config.path} has a file in Picks/ whose name is not "
-                    "user_session_object.json; rename it"
-                ) from error
 
     def _entry(self, run: str) -> TomogramEntry:
         where = str(self.project.config.path)
