@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,9 +34,32 @@ def generalized_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return 1.0 - 2.0 * overlap / total.clamp(min=torch.finfo(total.dtype).tiny)
 
 
-def semantic_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy plus generalized Dice (eq. 9, 10 and 12 without the distance term, which has its own head)."""
-    return F.cross_entropy(logits.float(), labels, weight=class_weights) + generalized_dice_loss(logits, labels)
+def mean_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return one minus the mean soft Dice of the classes that are present, the figure that is reported.
+
+    Parameters
+    ----------
+    logits
+        ``(b, c, z, y, x)``.
+    labels
+        ``(b, z, y, x)`` int64 class indices.
+    """
+    probability = torch.softmax(logits.float(), dim=1)
+    truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probability.dtype)
+    axes = (0, 2, 3, 4)
+    volume = truth.sum(axes)
+    dice = 2 * (truth * probability).sum(axes) / (volume + probability.sum(axes))
+    return 1.0 - dice[volume > 0].mean()
+
+
+def semantic_loss(
+    logits: Tensor,
+    labels: Tensor,
+    class_weights: Tensor | None = None,
+    dice: Callable[[Tensor, Tensor], Tensor] = generalized_dice_loss,
+) -> Tensor:
+    """Cross-entropy plus a Dice loss (eq. 9, 10 and 12 without the distance term, which has its own head)."""
+    return F.cross_entropy(logits.float(), labels, weight=class_weights) + dice(logits, labels)
 
 
 def instance_loss(predicted: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:

@@ -56,7 +56,7 @@ def draw_spec(
         shape_zyx=shape_zyx,
         voxel_size_angstrom=voxel_size_angstrom,
         specimen=_specimen(rng, species, area, shape_zyx[0] * voxel_size_angstrom / 10),
-        microscope=_microscope(rng),
+        microscope=draw_microscope(rng),
     )
 
 
@@ -96,7 +96,8 @@ def _specimen(rng: np.random.Generator, species: Sequence[SpeciesSpec], area: fl
     )
 
 
-def _microscope(rng: np.random.Generator) -> MicroscopeSpec:
+def draw_microscope(rng: np.random.Generator) -> MicroscopeSpec:
+    """Draw a microscope from the ranges of :func:`draw_spec`."""
     tilt_max = float(rng.choice([40.0, 50.0, 54.0, 60.0, 60.0, 60.0, 66.0]))
     tilt_min = -tilt_max if rng.random() < 0.7 else -float(rng.choice([40.0, 48.0, 54.0, 60.0]))
     # Doses of 0.2 to 4 times the nominal show in the images as a change of contrast against the noise.

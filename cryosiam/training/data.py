@@ -1,17 +1,81 @@
-"""The particles and scenes a recipe trains on."""
+"""The specimens and scenes a recipe learns from."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryosiam.training.imaged import ImagedBatches
 from cryosiam.training.scenes import Scene, make_scenes
+from cryosiam.training.specimens import StoredSpecimen, make_specimens, pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from cryosiam.simulation.spec import SpeciesSpec
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cryosiam.simulation.spec import SimulationSpec, SpeciesSpec
     from cryosiam.simulation.species import Species
     from cryosiam.training.recipe import Recipe
+    from cryosiam.training.task import Batches
+
+
+@dataclass(frozen=True)
+class SimulatedSource:
+    """Patches of specimens that are imaged anew all the time.
+
+    Parameters
+    ----------
+    specimens, chances
+        What is imaged, and how often each is drawn; chances sum to 1.
+    """
+
+    specimens: list[StoredSpecimen]
+    chances: NDArray[np.float64]
+
+    def batches(self, size_zyx: tuple[int, int, int], batch: int, seed: int) -> Batches:
+        """Return endless batches; see :class:`cryosiam.training.task.PatchSource`."""
+        return ImagedBatches(self.specimens, self.chances, size_zyx, batch, seed)
+
+
+def simulated_source(folder: Path, data: Path, recipe: Recipe, report: Callable[[str], None]) -> SimulatedSource:
+    """Return the specimens of a recipe, building those that ``folder`` does not hold yet.
+
+    Parameters
+    ----------
+    folder
+        Where specimens are kept.
+    data
+        Folder with the structures and maps that the presets name.
+    recipe
+        Names presets and seeds.
+    report
+        Told of every specimen that is built.
+    """
+    load = _SpeciesLoader(data, recipe.voxel_size_angstrom)
+    groups = [
+        (group, make_specimens(folder, group, recipe.voxel_size_angstrom, load, report)) for group in recipe.specimens
+    ]
+    return SimulatedSource(*pool(groups))
+
+
+class _SpeciesLoader:
+    """Loads the species of a recipe once."""
+
+    def __init__(self, data: Path, voxel_size_angstrom: float) -> None:
+        self._data, self._voxel = data, voxel_size_angstrom
+        self._loaded: dict[tuple[SpeciesSpec, ...], Mapping[str, Species]] = {}
+
+    def __call__(self, spec: SimulationSpec) -> Mapping[str, Species]:
+        from cryosiam.simulation.build import species_wanted
+        from cryosiam.simulation.sources import load_all
+
+        wanted = species_wanted(spec)
+        if wanted not in self._loaded:
+            self._loaded[wanted] = load_all(wanted, self._voxel, structures_dir=self._data)
+        return self._loaded[wanted]
 
 
 def recipe_species(data: Path, recipe: Recipe) -> dict[str, Species]:
@@ -28,17 +92,10 @@ def training_species() -> tuple[SpeciesSpec, ...]:
     return read_spec("training").specimen.species
 
 
-def recipe_scenes(folder: Path, data: Path, recipe: Recipe) -> tuple[list[Scene], list[Scene]]:
-    """Return training and validation scenes, simulating those that ``folder`` does not hold yet."""
-    sets = []
-    missing = [
-        seed
-        for first, last in (recipe.scenes.train_seeds, recipe.scenes.validation_seeds)
-        for seed in range(first, last + 1)
-        if not (folder / f"{seed:05d}").exists()
-    ]
+def validation_scenes(folder: Path, data: Path, recipe: Recipe) -> list[Scene]:
+    """Return the scenes that are held out, simulating those that ``folder`` does not hold yet."""
+    first, last = recipe.validation.seeds
+    seeds = range(first, last + 1)
+    missing = [seed for seed in seeds if not (folder / f"{seed:05d}").exists()]
     species = recipe_species(data, recipe) if missing else {}
-    for first, last in (recipe.scenes.train_seeds, recipe.scenes.validation_seeds):
-        seeds = range(first, last + 1)
-        sets.append(make_scenes(folder, seeds, recipe.scenes.shape_zyx, training_species(), species))
-    return sets[0], sets[1]
+    return make_scenes(folder, seeds, recipe.validation.shape_zyx, training_species(), species)

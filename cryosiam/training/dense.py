@@ -10,16 +10,24 @@ from torch.nn import functional as F
 
 from cryosiam.networks.config import DENSE_PRESETS
 from cryosiam.networks.dense import DenseNetwork
-from cryosiam.networks.losses import denoising_loss, instance_loss, semantic_loss
+from cryosiam.networks.losses import denoising_loss, instance_loss, mean_dice_loss, semantic_loss
+from cryosiam.training.imaged import ImagedBatches
 from cryosiam.training.loop import train
-from cryosiam.training.patches import batches
+from cryosiam.training.prefetch import prefetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cryosiam.training.recipe import Recipe
-    from cryosiam.training.scenes import Scene
+    from cryosiam.training.specimens import StoredSpecimen
+
+
+CLASS_WEIGHTS = torch.tensor([1.0, 1.0, 1.0, 2.0, 3.0, 3.0])
+"""Weights of the classes' cross-entropy: thin structures have few voxels."""
 
 
 def dense_losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -29,7 +37,7 @@ def dense_losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tens
         out = network(noisy)
     losses = {
         "denoise": denoising_loss(out["denoise"].float(), batch["clean"]),
-        "semantic": semantic_loss(out["semantic"], batch["semantic"]),
+        "semantic": semantic_loss(out["semantic"], batch["semantic"], CLASS_WEIGHTS, mean_dice_loss),
         "instance": instance_loss(out, batch),
         "sample": F.binary_cross_entropy_with_logits(out["sample"].float(), batch["sample"]),
     }
@@ -40,7 +48,8 @@ def dense_losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tens
 
 def train_dense(
     recipe: Recipe,
-    scenes: Sequence[Scene],
+    specimens: Sequence[StoredSpecimen],
+    chances: NDArray[np.float64],
     folder: Path,
     report: Callable[[int, dict[str, float], float], None],
 ) -> tuple[DenseNetwork, float]:
@@ -50,22 +59,21 @@ def train_dense(
     ----------
     recipe
         Network preset, patch and optimiser.
-    scenes
-        Training scenes.
+    specimens, chances
+        What to learn from, and how often each is drawn.
     folder
         Checkpoints and log; training goes on from what is there.
     report
         Called now and then with step, running losses and seconds.
     """
     torch.manual_seed(recipe.dense.seed)
+    batches = ImagedBatches(specimens, chances, recipe.patch_zyx, recipe.dense.batch, recipe.dense.seed)
     network = DenseNetwork(DENSE_PRESETS[recipe.name]).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     network.train()
     averaged, hours = train(
         network,
         recipe.dense,
-        lambda first: batches(
-            scenes, recipe.patch_zyx, recipe.dense.batch, first, recipe.dense.steps, recipe.dense.seed
-        ),
+        lambda first: prefetched(batches, first, recipe.dense.steps),
         dense_losses,
         folder,
         report,

@@ -9,16 +9,12 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from cryosiam.training.prefetch import prefetched
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import NDArray
 
-    from cryosiam.training.scenes import Scene
+    from cryosiam.training.imaged import ImagedSpecimen
 
-LABELS = ("semantic", "sample", "foreground", "boundary", "distance")
+LABELS = ("semantic", "sample", "boundary", "distance")
 
 
 def augment_grey(patch: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -49,39 +45,46 @@ def orient(arrays: dict[str, NDArray[np.generic]], rng: np.random.Generator) -> 
     return {name: np.rot90(np.flip(array, flips), quarters, axes=(1, 2)) for name, array in arrays.items()}
 
 
-def draw_patch(scene: Scene, size: tuple[int, int, int], rng: np.random.Generator) -> dict[str, Tensor]:
-    """Cut a random patch, preferring places with labels, and augment it.
+def cut_patch(
+    imaged: ImagedSpecimen, size: tuple[int, int, int], rng: np.random.Generator, rare: float = 0.5
+) -> dict[str, Tensor]:
+    """Cut a patch and augment it.
+
+    Parameters
+    ----------
+    imaged
+        A tomogram with its labels.
+    size
+        Patch in voxels along z, y, x.
+    rng
+        Source of all randomness.
+    rare
+        Share of patches about a voxel of a class drawn evenly of those that occur, so that thin and rare structures
+        are met as often as common ones; the others lie anywhere.
 
     Returns
     -------
     dict
-        ``noisy`` and ``clean`` as ``(1, z, y, x)`` float32, labels as ``(z, y, x)`` int64 or ``(1, z, y, x)`` float32.
+        ``noisy`` and ``clean`` as ``(1, z, y, x)`` float32; ``semantic`` and ``instances`` as ``(z, y, x)`` int64; the
+        other labels as ``(1, z, y, x)`` float32, ``distance`` in voxels.
     """
-    low = [0, 0, 0]
-    for attempt in range(4):
-        low = [int(rng.integers(0, n - s + 1)) for n, s in zip(scene.shape, size, strict=True)]
-        box = tuple(slice(a, a + s) for a, s in zip(low, size, strict=True))
-        if attempt == 3 or (scene.array("semantic")[box][::4, ::4, ::4] > 0).mean() > 0.01:  # type: ignore[operator]
-            break
-    arrays = orient({name: scene.array(name)[box] for name in ("noisy", "clean", *LABELS)}, rng)
+    low = [int(rng.integers(0, n - s + 1)) for n, s in zip(imaged.shape, size, strict=True)]
+    places = imaged.specimen.places
+    if places and rng.random() < rare:
+        voxels = places[int(rng.integers(len(places)))]
+        voxel = voxels[int(rng.integers(len(voxels)))]
+        low = [
+            int(np.clip(at - rng.integers(0, s), 0, n - s)) for at, s, n in zip(voxel, size, imaged.shape, strict=True)
+        ]
+    z, y, x = (slice(a, a + s) for a, s in zip(low, size, strict=True))
+    arrays = orient(imaged.cut((z, y, x)), rng)
     noisy = augment_grey(arrays["noisy"].astype(np.float32), rng)
     patch = {"noisy": torch.from_numpy(np.ascontiguousarray(noisy))[None]}
     patch["clean"] = torch.from_numpy(arrays["clean"].astype(np.float32))[None]
-    patch["semantic"] = torch.from_numpy(arrays["semantic"].astype(np.int64))
-    for name in ("sample", "foreground", "boundary"):
+    for name in ("semantic", "instances"):
+        patch[name] = torch.from_numpy(arrays[name].astype(np.int64))
+    patch["foreground"] = (patch["instances"] > 0).float()[None]
+    for name in ("sample", "boundary"):
         patch[name] = torch.from_numpy(arrays[name].astype(np.float32))[None]
     patch["distance"] = torch.from_numpy(arrays["distance"].astype(np.float32) / 2)[None]
     return patch
-
-
-def batches(
-    scenes: Sequence[Scene], size: tuple[int, int, int], batch: int, first_step: int, steps: int, seed: int
-) -> Iterator[dict[str, Tensor]]:
-    """Return batches; batch ``n`` depends on ``seed`` and ``n`` alone, so training resumes where it was."""
-
-    def make(step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng([seed, step])
-        drawn = [draw_patch(scenes[int(rng.integers(len(scenes)))], size, rng) for _ in range(batch)]
-        return {name: torch.stack([patch[name] for patch in drawn]) for name in drawn[0]}
-
-    return prefetched(make, first_step, steps)

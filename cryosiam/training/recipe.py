@@ -6,27 +6,50 @@ from importlib.resources import files
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cryosiam.errors import InputError
 
 
-class SceneRecipe(BaseModel):
-    """Simulated scenes.
+class ValidationRecipe(BaseModel):
+    """Tomograms of the preset ``training`` that no network learns from, simulated on the exact path.
 
     Attributes
     ----------
     shape_zyx
-        Size of each scene in voxels of 10 Å.
-    train_seeds, validation_seeds
-        First and last seed of each set.
+        Size of each in voxels.
+    seeds
+        First and last seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape_zyx: tuple[int, int, int]
-    train_seeds: tuple[int, int]
-    validation_seeds: tuple[int, int]
+    seeds: tuple[int, int]
+
+
+class SpecimenGroup(BaseModel):
+    """Specimens of one kind to learn from.
+
+    Attributes
+    ----------
+    preset
+        Recipe of the simulator, as `cryosiam simulate presets` lists them; its field is cut down to ``shape_zyx``, and
+        counts in it to the smaller area. Of ``training``, specimen and microscope are drawn from wider ranges.
+    seeds
+        First and last seed.
+    shape_zyx
+        Size of each specimen in voxels.
+    share
+        How often the group is drawn, against the other groups.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str
+    seeds: tuple[int, int]
+    shape_zyx: tuple[int, int, int]
+    share: float = Field(gt=0)
 
 
 class OptimiserRecipe(BaseModel):
@@ -59,26 +82,33 @@ class Recipe(BaseModel):
     name
         Name of the weights; also the name of the network presets.
     voxel_size_angstrom
-        Voxel size of scenes and weights.
-    scenes
-        Simulated data.
+        Voxel size of specimens and weights.
+    specimens
+        What networks learn from, imaged anew all the time.
+    validation
+        What they are measured on.
     patch_zyx
         Training patch of the dense network in voxels.
-    dense
-        Optimiser of the dense network.
-    pretraining, subtomogram
-        Optimiser of SimSiam pretraining and of the species head that follows.
+    pretrain_dense, dense
+        Optimisers of DenseSimSiam pretraining and of the task heads.
+    particles
+        How many particles the subtomogram network learns from.
+    pretrain_subtomogram, contrastive
+        Optimisers of SimSiam pretraining and of contrastive learning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    voxel_size_angstrom: float
-    scenes: SceneRecipe
+    voxel_size_angstrom: float = Field(gt=0)
+    specimens: tuple[SpecimenGroup, ...] = Field(min_length=1)
+    validation: ValidationRecipe
     patch_zyx: tuple[int, int, int]
+    pretrain_dense: OptimiserRecipe
     dense: OptimiserRecipe
-    pretraining: OptimiserRecipe
-    subtomogram: OptimiserRecipe
+    particles: int = Field(gt=0)
+    pretrain_subtomogram: OptimiserRecipe
+    contrastive: OptimiserRecipe
 
 
 def read_recipe(spec: str | Path) -> Recipe:
