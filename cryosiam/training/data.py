@@ -30,14 +30,17 @@ class SimulatedSource:
     ----------
     specimens, chances
         What is imaged, and how often each is drawn; chances sum to 1.
+    clear
+        Share of tomograms shown as a denoiser would show them.
     """
 
     specimens: list[StoredSpecimen]
     chances: NDArray[np.float64]
+    clear: float = 0.0
 
     def batches(self, size_zyx: tuple[int, int, int], batch: int, seed: int) -> Batches:
         """Return endless batches; see :class:`cryosiam.training.task.PatchSource`."""
-        return ImagedBatches(self.specimens, self.chances, size_zyx, batch, seed)
+        return ImagedBatches(self.specimens, self.chances, size_zyx, batch, seed, self.clear)
 
 
 def simulated_source(folder: Path, data: Path, recipe: Recipe, report: Callable[[str], None]) -> SimulatedSource:
@@ -58,7 +61,7 @@ def simulated_source(folder: Path, data: Path, recipe: Recipe, report: Callable[
     groups = [
         (group, make_specimens(folder, group, recipe.voxel_size_angstrom, load, report)) for group in recipe.specimens
     ]
-    return SimulatedSource(*pool(groups))
+    return SimulatedSource(*pool(groups), clear=recipe.clear)
 
 
 class _SpeciesLoader:

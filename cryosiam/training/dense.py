@@ -67,7 +67,7 @@ def train_dense(
         Called now and then with step, running losses and seconds.
     """
     torch.manual_seed(recipe.dense.seed)
-    batches = ImagedBatches(specimens, chances, recipe.patch_zyx, recipe.dense.batch, recipe.dense.seed)
+    batches = ImagedBatches(specimens, chances, recipe.patch_zyx, recipe.dense.batch, recipe.dense.seed, recipe.clear)
     network = DenseNetwork(DENSE_PRESETS[recipe.name]).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     network.train()
     averaged, hours = train(

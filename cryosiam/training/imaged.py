@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from cryosiam.domain import ArrayVolume
@@ -27,6 +28,10 @@ VOLUMES: Final = 4
 
 PATCHES_PER_VOLUME: Final = 12
 """Patches cut from each tomogram, about as many as fill it once, so that imaging costs little beside training."""
+
+MOST_BLUR_VOXELS: Final = 1.2
+MOST_NOISE: Final = 0.1
+"""Of denoised tomograms: standard deviation of the blur in voxels, and of the noise in units of bulk protein."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,24 @@ class ImagedSpecimen:
         return arrays
 
 
+def imaged(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen:
+    """Image a specimen with a microscope drawn for it."""
+    spec = specimen.draw_microscope(rng)
+    return _normalised(specimen, FastMicroscope(spec).image(np.asarray(specimen.array("seen"), np.float32), rng).noisy)
+
+
+def cleared(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen:
+    """Return a specimen as a denoiser would show it: no microscope, a little blur, a little noise."""
+    clean = ndimage.gaussian_filter(np.asarray(specimen.array("clean"), np.float32), rng.uniform(0.0, MOST_BLUR_VOXELS))
+    noise = rng.uniform(0.0, MOST_NOISE) * rng.standard_normal(clean.shape, np.float32)
+    return _normalised(specimen, clean + noise.astype(np.float32))
+
+
+def _normalised(specimen: StoredSpecimen, volume: NDArray[np.float32]) -> ImagedSpecimen:
+    normalisation = measure_normalisation(ArrayVolume(volume), run=specimen.folder.name, source="simulated")
+    return ImagedSpecimen(specimen, normalisation.apply(volume))
+
+
 class ImagedBatches:
     """Batches without end; batch ``n`` depends on the seed and on ``n`` alone.
 
@@ -74,6 +97,8 @@ class ImagedBatches:
         Patches in a batch.
     seed
         Of everything random.
+    clear
+        Share of tomograms that are shown as a denoiser would show them, so that denoised input is understood too.
     """
 
     def __init__(
@@ -83,9 +108,10 @@ class ImagedBatches:
         size_zyx: tuple[int, int, int],
         batch: int,
         seed: int,
+        clear: float = 0.0,
     ) -> None:
         self._specimens, self._chances = specimens, chances
-        self._size, self._batch, self._seed = size_zyx, batch, seed
+        self._size, self._batch, self._seed, self._clear = size_zyx, batch, seed, clear
         self._pool = ThreadPoolExecutor(1, "imaging")
         self._blocks: dict[int, Future[list[ImagedSpecimen]]] = {}
 
@@ -110,7 +136,4 @@ class ImagedBatches:
     def _imaged(self, block: int, index: int) -> ImagedSpecimen:
         rng = np.random.default_rng([self._seed, 0, block, index])
         specimen = self._specimens[int(rng.choice(len(self._specimens), p=self._chances))]
-        spec = specimen.draw_microscope(rng)
-        noisy = FastMicroscope(spec).image(np.asarray(specimen.array("seen"), np.float32), rng).noisy
-        normalisation = measure_normalisation(ArrayVolume(noisy), run=specimen.folder.name, source="simulated")
-        return ImagedSpecimen(specimen, normalisation.apply(noisy))
+        return cleared(specimen, rng) if rng.random() < self._clear else imaged(specimen, rng)

@@ -85,6 +85,8 @@ class Recipe(BaseModel):
         Voxel size of specimens and weights.
     specimens
         What networks learn from, imaged anew all the time.
+    clear
+        Share of tomograms shown as a denoiser would show them, so that denoised input is understood too.
     validation
         What they are measured on.
     patch_zyx
@@ -102,6 +104,7 @@ class Recipe(BaseModel):
     name: str
     voxel_size_angstrom: float = Field(gt=0)
     specimens: tuple[SpecimenGroup, ...] = Field(min_length=1)
+    clear: float = Field(default=0.15, ge=0, le=1)
     validation: ValidationRecipe
     patch_zyx: tuple[int, int, int]
     pretrain_dense: OptimiserRecipe
