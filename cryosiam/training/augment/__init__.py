@@ -1,0 +1,1 @@
+"""Changes of training patches that keep what they show: views, wedges, spectra, optics, voxel size, orientation."""
