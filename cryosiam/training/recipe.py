@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from cryosiam.errors import InputError
+
+
+def _in_order(seeds: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= seeds[0] <= seeds[1]:
+        raise ValueError(f"{seeds[0]} to {seeds[1]} are no seeds: give the first and the last, from 0 up")
+    return seeds
+
+
+Seeds = Annotated[tuple[int, int], AfterValidator(_in_order)]
+"""First and last seed."""
+
+SizeZYX = tuple[PositiveInt, PositiveInt, PositiveInt]
+"""Size in voxels along z, y, x."""
 
 
 class ValidationRecipe(BaseModel):
@@ -24,8 +38,8 @@ class ValidationRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shape_zyx: tuple[int, int, int]
-    seeds: tuple[int, int]
+    shape_zyx: SizeZYX
+    seeds: Seeds
 
 
 class SpecimenGroup(BaseModel):
@@ -47,8 +61,8 @@ class SpecimenGroup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str
-    seeds: tuple[int, int]
-    shape_zyx: tuple[int, int, int]
+    seeds: Seeds
+    shape_zyx: SizeZYX
     share: float = Field(gt=0)
 
 
@@ -65,13 +79,13 @@ class OptimiserRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int
-    batch: int
-    learning_rate: float
-    weight_decay: float = 1e-4
-    warmup_steps: int = 100
-    average_decay: float = 0.998
-    seed: int = 1
+    steps: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
+    warmup_steps: int = Field(default=100, ge=0)
+    average_decay: float = Field(default=0.998, ge=0, lt=1)
+    seed: int = Field(default=1, ge=0)
 
 
 class Recipe(BaseModel):
@@ -91,6 +105,8 @@ class Recipe(BaseModel):
         What they are measured on.
     patch_zyx
         Training patch of the dense network in voxels.
+    dice
+        Dice loss of the semantic head: the mean over the classes, or the generalized one of the thesis (eq. 10).
     pretrain_dense, dense
         Optimisers of DenseSimSiam pretraining and of the task heads.
     particles
@@ -106,7 +122,8 @@ class Recipe(BaseModel):
     specimens: tuple[SpecimenGroup, ...] = Field(min_length=1)
     clear: float = Field(default=0.15, ge=0, le=1)
     validation: ValidationRecipe
-    patch_zyx: tuple[int, int, int]
+    patch_zyx: SizeZYX
+    dice: Literal["mean", "generalized"] = "mean"
     pretrain_dense: OptimiserRecipe
     dense: OptimiserRecipe
     particles: int = Field(gt=0)
@@ -128,6 +145,22 @@ def read_recipe(spec: str | Path) -> Recipe:
     if not path.is_file():
         raise InputError(f"no training recipe at '{spec}': give a YAML file, or the name 'light'")
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text()))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is not a training recipe: {str(error).splitlines()[0]}") from None
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise InputError(f"{path} is not a training recipe: {_first_fault(error)}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a training recipe: it is not text") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not a training recipe: {' '.join(str(error).split())}") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    """Return what is wrong and where, of the first fault found."""
+    first, count = error.errors()[0], error.error_count()
+    if not first["loc"]:
+        return "it holds no entries"
+    where = ".".join(str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ").lower()
+    if first["type"] == "extra_forbidden":
+        said = "there is no such entry"
+    return f"{where}: {said}" + (f" (and {count - 1} faults more)" if count > 1 else "")
