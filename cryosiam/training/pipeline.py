@@ -1,4 +1,4 @@
-"""The dense network and the instance separation run on a scene, as `pick` runs them on a tomogram."""
+"""The dense network and the instance separation run on a volume, as `pick` runs them on a tomogram."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -23,16 +23,23 @@ if TYPE_CHECKING:
 
     from cryosiam.inference.outputs import DenseProducts
     from cryosiam.segmentation import InstanceTable
-    from cryosiam.training.scenes import Scene
     from cryosiam.weights import DenseWeights
 
 AS_STORED = Normalisation(low=-1e4, high=1e4, mean=0.0, std=1.0)
-"""Scenes are stored normalised."""
+"""Scenes and images of specimens are normalised already."""
+
+
+class StoredScene(Protocol):
+    """What has a normalised volume ``noisy``, such as a scene."""
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        """Return a volume ``(z, y, x)`` by name."""
+        ...
 
 
 @dataclass(frozen=True)
 class FoundInstances:
-    """What the dense network and the instance separation find in a scene.
+    """What the dense network and the instance separation find in a volume.
 
     Parameters
     ----------
@@ -50,14 +57,33 @@ class FoundInstances:
 
 
 @contextmanager
-def find_instances(scene: Scene, dense: DenseWeights, config: InstanceConfig | None = None) -> Iterator[FoundInstances]:
-    """Run the dense network and separate instances; the products are removed on leaving."""
+def find_instances(
+    scene: StoredScene, dense: DenseWeights, config: InstanceConfig | None = None
+) -> Iterator[FoundInstances]:
+    """Run the dense network and separate the instances of a scene; the products are removed on leaving."""
+    with find_in_volume(scene.array("noisy"), dense, config) as found:
+        yield found
+
+
+@contextmanager
+def find_in_volume(
+    noisy: NDArray[np.generic], dense: DenseWeights, config: InstanceConfig | None = None
+) -> Iterator[FoundInstances]:
+    """Run the dense network and separate the instances of a volume; the products are removed on leaving.
+
+    Parameters
+    ----------
+    noisy
+        ``(z, y, x)``, normalised as inference normalises a whole tomogram.
+    dense
+        Weights.
+    config
+        Settings of the separation.
+    """
     calibration = ScoreCalibration.from_json(dense.card.score) if dense.card.score else None
     with tempfile.TemporaryDirectory() as scratch:
-        products = run_dense(
-            dense.network, ArrayVolume(scene.array("noisy")), AS_STORED, Path(scratch) / "dense", precision="auto"
-        )
-        sample = find_sample(products.array("sample"), scene.shape, dense.card.voxel_size_angstrom)
+        products = run_dense(dense.network, ArrayVolume(noisy), AS_STORED, Path(scratch) / "dense", precision="auto")
+        sample = find_sample(products.array("sample"), products.shape, dense.card.voxel_size_angstrom)
         maps = InstanceMaps(
             foreground=products.array("foreground"),
             boundary=products.array("boundary"),
@@ -65,5 +91,5 @@ def find_instances(scene: Scene, dense: DenseWeights, config: InstanceConfig | N
             semantic=products.array("semantic"),
             sample=sample,
         )
-        labels = np.zeros(scene.shape, np.int32)
+        labels = np.zeros(products.shape, np.int32)
         yield FoundInstances(products, labels, separate_instances(maps, labels, config, calibration))

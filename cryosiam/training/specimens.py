@@ -7,10 +7,12 @@ import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from cryosiam.domain import Picks
+from cryosiam.errors import TrainingError
 from cryosiam.simulation.draw import draw_microscope, draw_spec
 from cryosiam.simulation.fast.targets import boundary_and_distance
 from cryosiam.simulation.spec import SimulationSpec, SlabSpec, SpecimenSpec, read_spec
@@ -40,7 +42,7 @@ class StoredSpecimen:
     folder
         Where its arrays lie, all ``(z, y, x)``: ``seen`` (float16, all that images show, in units of bulk protein),
         ``clean`` (float16, protein about -1), ``semantic``, ``sample``, ``boundary``, ``distance`` (half voxels) as
-        uint8, and ``instances`` (uint16).
+        uint8, and ``instances`` (uint16). ``picks.json`` names the particles.
     """
 
     folder: Path
@@ -60,6 +62,37 @@ class StoredSpecimen:
         """Voxels (z, y, x) of each semantic class that occurs, background left out, at most some thousands of each."""
         stored = np.load(self.folder / "places.npz")
         return tuple(stored[name] for name in stored.files)
+
+    @cached_property
+    def picks(self) -> Picks:
+        """The particles: centres, species, labels in ``instances``, and what share lies inside (as score).
+
+        Raises
+        ------
+        TrainingError
+            If the specimen was stored without them.
+        """
+        stored = self._stored_picks
+        return Picks(
+            run=self.folder.name,
+            positions_angstrom=np.array(stored["positions_angstrom"], np.float64).reshape(-1, 3),
+            scores=np.array(stored["visible"], np.float64),
+            class_names=tuple(stored["class_names"]),
+            instance_ids=np.array(stored["instance_ids"], np.int64),
+        )
+
+    @property
+    def masses_kda(self) -> dict[str, float]:
+        """Mass of each species in kDa."""
+        return dict(self._stored_picks["masses_kda"])
+
+    @cached_property
+    def _stored_picks(self) -> dict[str, Any]:
+        path = self.folder / "picks.json"
+        if not path.exists():
+            raise TrainingError(f"{self.folder} does not name its particles; remove the folder to have it built anew")
+        stored: dict[str, Any] = json.loads(path.read_text())
+        return stored
 
     def draw_microscope(self, rng: np.random.Generator) -> SimulationSpec:
         """Return a recipe to image this specimen by, every range drawn."""
@@ -163,7 +196,22 @@ def _write(target: Path, preset: str, specimen: Specimen) -> None:
     voxel = specimen.voxel_size_angstrom
     facts = {"preset": preset, "voxel_size_angstrom": voxel, "thickness_nm": max(1.0, float(depth * voxel / 10))}
     (partial / "specimen.json").write_text(json.dumps(facts))
+    (partial / "picks.json").write_text(picks_text(specimen))
     os.replace(partial, target)
+
+
+def picks_text(specimen: Specimen) -> str:
+    """Return what ``picks.json`` of a stored specimen holds: its particles and the masses of their species."""
+    picks = specimen.picks
+    return json.dumps(
+        {
+            "positions_angstrom": np.round(picks.positions_angstrom, 3).tolist(),
+            "visible": np.round(picks.scores, 4).tolist(),
+            "class_names": picks.class_names,
+            "instance_ids": picks.instance_ids.tolist(),
+            "masses_kda": specimen.masses_kda,
+        }
+    )
 
 
 def _places(semantic: NDArray[np.uint8]) -> dict[str, NDArray[np.int64]]:

@@ -1,0 +1,252 @@
+"""Particles to learn from: found as `pick` finds them, cut out as `pick` cuts them, named by the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from cryosiam.training.pipeline import find_in_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from cryosiam.domain import Picks
+    from cryosiam.training.pipeline import FoundInstances
+    from cryosiam.training.scenes import Scene
+    from cryosiam.training.specimens import StoredSpecimen
+    from cryosiam.weights import DenseWeights
+
+MIN_OVERLAP: Final = 0.25
+"""An instance is named after the true particle that it overlaps with at least this intersection over union."""
+
+MOST_PER_SPECIES: Final = 16
+"""Particles of one species kept of one image, so that small species do not drown the others (thesis: 10)."""
+
+MOST_UNNAMED: Final = 32
+"""Instances kept of one image that are no particle; SimSiam learns from them, too."""
+
+IMAGES_PER_SPECIMEN: Final = 2
+"""Microscopes that every specimen is seen by."""
+
+_DENSITY_MAP: Final = "-map"
+
+
+@dataclass(frozen=True)
+class Particles:
+    """Masked cubes of the denoised volume around found instances, and what they are.
+
+    Parameters
+    ----------
+    values
+        ``(n, box, box, box)`` float16; solvent 0, protein negative.
+    names
+        ``n`` species, empty where the instance is no particle.
+    sources
+        ``n`` specimens they are from; sets are split by them.
+    objects
+        ``(n,)`` int64 label of the true particle in its specimen, 0 where there is none.
+    voxels
+        ``(n,)`` int64 size of the found instance.
+    masses_kda
+        Mass of each species.
+    """
+
+    values: NDArray[np.float16]
+    names: tuple[str, ...]
+    sources: tuple[str, ...]
+    objects: NDArray[np.int64]
+    voxels: NDArray[np.int64]
+    masses_kda: Mapping[str, float]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def named(self) -> Particles:
+        """Those that have a name."""
+        return self.select(np.array([bool(name) for name in self.names], bool))
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Names that occur, sorted."""
+        return tuple(sorted(set(self.names) - {""}))
+
+    def select(self, mask: NDArray[np.bool_]) -> Particles:
+        """Return the particles where ``mask`` (``(n,)`` bool) is true."""
+        return Particles(
+            self.values[mask],
+            tuple(name for name, keep in zip(self.names, mask, strict=True) if keep),
+            tuple(source for source, keep in zip(self.sources, mask, strict=True) if keep),
+            self.objects[mask],
+            self.voxels[mask],
+            self.masses_kda,
+        )
+
+    def split(self, one_in: int) -> tuple[Particles, Particles]:
+        """Return the particles of most specimens, and those of one in ``one_in`` of every kind of specimen."""
+        held_out = _every(sorted(set(self.sources)), one_in)
+        mask = np.array([source in held_out for source in self.sources], bool)
+        return self.select(~mask), self.select(mask)
+
+
+def _every(sources: Sequence[str], one_in: int) -> set[str]:
+    """Return one in ``one_in`` of the specimens of each kind, which their names begin with."""
+    kinds: dict[str, list[str]] = {}
+    for source in sources:
+        kinds.setdefault(source.rpartition("-")[0], []).append(source)
+    return {source for members in kinds.values() for source in members[one_in - 1 :: one_in]}
+
+
+def species_of(name: str) -> str:
+    """Return the species of a simulated particle: one that comes from a density map is no other than from atoms."""
+    return name.removesuffix(_DENSITY_MAP)
+
+
+def join_particles(parts: Sequence[Particles]) -> Particles:
+    """Return all particles of several sets."""
+    masses: dict[str, float] = {}
+    for part in parts:
+        masses |= part.masses_kda
+    return Particles(
+        np.concatenate([part.values for part in parts]),
+        tuple(name for part in parts for name in part.names),
+        tuple(source for part in parts for source in part.sources),
+        np.concatenate([part.objects for part in parts]),
+        np.concatenate([part.voxels for part in parts]),
+        masses,
+    )
+
+
+def collect_particles(
+    specimens: Sequence[StoredSpecimen],
+    chances: NDArray[np.float64],
+    dense: DenseWeights,
+    folder: Path,
+    number: int,
+    box: int,
+    seed: int,
+    report: Callable[[str], None],
+) -> Particles:
+    """Image specimens on the fast path until enough particles are found in them.
+
+    Parameters
+    ----------
+    specimens, chances
+        What is imaged, and how often each is drawn; every one drawn is seen by `IMAGES_PER_SPECIMEN` microscopes
+        before it is drawn again.
+    dense
+        Weights that find the particles.
+    folder
+        One subfolder per image; those already there are not made again.
+    number
+        Particles with a name that are wanted; all specimens together may give fewer.
+    box
+        Edge of the cubes in voxels.
+    seed
+        Of the order of specimens, of microscopes and of the choice among too many particles.
+    report
+        Told of every image.
+    """
+    from cryosiam.training.imaged import imaged
+
+    order = np.random.default_rng([seed, 0]).choice(len(specimens), len(specimens), replace=False, p=chances)
+    parts: list[Particles] = []
+    named = 0
+    for place, index in enumerate(order):
+        specimen = specimens[int(index)]
+        for take in range(IMAGES_PER_SPECIMEN):
+            target = folder / f"{specimen.folder.name}.{take}"
+            if not target.exists():
+                rng = np.random.default_rng([seed, 1, int(index), take])
+                noisy = imaged(specimen, rng).noisy
+                with find_in_volume(noisy, dense) as found:
+                    truth = specimen.array("instances")
+                    part = _cut(found, truth, specimen.picks, specimen.masses_kda, box, rng)
+                _write(target, part)
+            parts.append(_read(target))
+            named += len(parts[-1].named)
+        report(f"{place + 1} specimens imaged, {named} of {number} particles")
+        if named >= number:
+            break
+    return join_particles(parts)
+
+
+def scene_particles(scenes: Sequence[Scene], dense: DenseWeights, folder: Path, box: int) -> Particles:
+    """Find all particles of simulated scenes; parameters as for `collect_particles`."""
+    parts = []
+    for scene in scenes:
+        target = folder / f"scene-{scene.folder.name}"
+        if not target.exists():
+            with find_in_volume(scene.array("noisy"), dense) as found:
+                _write(target, _cut(found, scene.array("instances"), scene.picks(), {}, box, None))
+        parts.append(_read(target))
+    return join_particles(parts)
+
+
+def _cut(
+    found: FoundInstances,
+    truth: NDArray[np.generic],
+    picks: Picks,
+    masses_kda: Mapping[str, float],
+    box: int,
+    rng: np.random.Generator | None,
+) -> Particles:
+    """Cut out and name what was found; with a generator, no more of each species than is wanted."""
+    from cryosiam.evaluation.volumes import instance_overlap
+    from cryosiam.identification.crops import cut_crops
+
+    overlap = instance_overlap(found.labels, truth)  # type: ignore[arg-type]
+    partner = _best_partner(overlap.predicted, overlap.truth, overlap.iou)
+    species = dict(zip(picks.instance_ids.tolist(), map(species_of, picks.class_names), strict=True))
+    table = found.table
+    objects = np.array([partner.get(int(one), 0) for one in table.ids], np.int64)
+    names = np.array([species.get(int(one), "") for one in objects], dtype=str)
+    kept = np.arange(len(table)) if rng is None else _no_more_than_wanted(names, rng)
+    crops = cut_crops(found.products.volume("denoised"), found.labels, table.centroids_zyx[kept], table.ids[kept], box)
+    return Particles(
+        crops[:, 0].numpy().astype(np.float16),
+        tuple(str(name) for name in names[kept]),
+        (picks.run,) * len(kept),
+        objects[kept],
+        table.voxels[kept],
+        {species_of(name): mass for name, mass in masses_kda.items()},
+    )
+
+
+def _best_partner(predicted: NDArray[np.int64], truth: NDArray[np.int64], iou: NDArray[np.float64]) -> dict[int, int]:
+    good = np.flatnonzero(iou >= MIN_OVERLAP)
+    order = good[np.argsort(iou[good])]
+    return {int(predicted[i]): int(truth[i]) for i in order}
+
+
+def _no_more_than_wanted(names: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int64]:
+    kept = []
+    for name in np.unique(names):
+        members = rng.permutation(np.flatnonzero(names == name))
+        kept.append(members[: MOST_PER_SPECIES if name else MOST_UNNAMED])
+    return np.sort(np.concatenate(kept)) if kept else np.zeros(0, np.int64)
+
+
+def _write(target: Path, part: Particles) -> None:
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in ("values", "objects", "voxels"):
+        np.save(partial / f"{name}.npy", getattr(part, name))
+    facts = {"names": part.names, "sources": part.sources, "masses_kda": dict(part.masses_kda)}
+    (partial / "particles.json").write_text(json.dumps(facts))
+    os.replace(partial, target)
+
+
+def _read(folder: Path) -> Particles:
+    facts = json.loads((folder / "particles.json").read_text())
+    values, objects, voxels = (np.load(folder / f"{name}.npy") for name in ("values", "objects", "voxels"))
+    return Particles(values, tuple(facts["names"]), tuple(facts["sources"]), objects, voxels, dict(facts["masses_kda"]))
