@@ -43,7 +43,9 @@ THESIS: Final = ViewRecipe()
 """All changes of the thesis, in its ranges."""
 
 
-def random_view(volume: Tensor, rng: np.random.Generator, recipe: ViewRecipe = THESIS) -> Tensor:
+def random_view(
+    volume: Tensor, rng: np.random.Generator, recipe: ViewRecipe = THESIS, support: Tensor | None = None
+) -> Tensor:
     """Return a random view of a volume.
 
     Of low-pass, high-pass and noise a view gets one, all, or none, each as often: so each is also met alone, as in the
@@ -58,13 +60,16 @@ def random_view(volume: Tensor, rng: np.random.Generator, recipe: ViewRecipe = T
         Source of all randomness.
     recipe
         What may be done.
+    support
+        ``(z, y, x)`` bool, voxels that count, as in a cube that shows one particle and is 0 elsewhere: the others keep
+        their values and say nothing about mean and standard deviation. All by default.
 
     Returns
     -------
     Tensor
         ``(z, y, x)`` float32. Masked voxels hold the mean of the volume.
     """
-    deviation, mean = torch.std_mean(volume, correction=0)
+    deviation, mean = _contrast(volume, support)
     changes = _drawn_changes(recipe, rng)
     view = volume
     if "low_pass" in changes and recipe.low_pass_sigma_voxels:
@@ -74,14 +79,16 @@ def random_view(volume: Tensor, rng: np.random.Generator, recipe: ViewRecipe = T
         wide = drawn(recipe.high_pass_wide_sigma_voxels, rng)
         view = gaussian_blur(view, narrow) - gaussian_blur(view, wide)
     if view is not volume:
-        view = _rescaled(view, mean, deviation)
+        view = _rescaled(view, mean, deviation, support)
     if "noise" in changes and recipe.noise_sigma:
         noise = torch.from_numpy(rng.standard_normal(tuple(volume.shape), np.float32))
         view = torch.add(view, noise * (deviation * drawn(recipe.noise_sigma, rng)))
     if recipe.masked_share:
         masked = torch.from_numpy(rng.random(tuple(volume.shape), np.float32)) < drawn(recipe.masked_share, rng)
         view = torch.where(masked, mean, view)
-    return view.clone() if view is volume else view
+    if view is volume:
+        return volume.clone()
+    return view if support is None else torch.where(support, view, volume)
 
 
 def _drawn_changes(recipe: ViewRecipe, rng: np.random.Generator) -> tuple[str, ...]:
@@ -92,8 +99,16 @@ def _drawn_changes(recipe: ViewRecipe, rng: np.random.Generator) -> tuple[str, .
     return plans[int(rng.integers(len(plans)))]
 
 
-def _rescaled(view: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    own_deviation, own_mean = torch.std_mean(view, correction=0)
+def _contrast(volume: Tensor, support: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return standard deviation and mean, both 0 where there is no voxel."""
+    counted = volume if support is None else volume[support]
+    if counted.numel() == 0:
+        return volume.new_zeros(()), volume.new_zeros(())
+    return torch.std_mean(counted, correction=0)
+
+
+def _rescaled(view: Tensor, mean: Tensor, deviation: Tensor, support: Tensor | None) -> Tensor:
+    own_deviation, own_mean = _contrast(view, support)
     # A flat view stays flat: the little that rounding leaves of it must not become its contrast.
     least = 1e-5 * (deviation + own_mean.abs() + mean.abs()) + torch.finfo(torch.float32).tiny
     return (view - own_mean) * (deviation / torch.maximum(own_deviation, least)) + mean
