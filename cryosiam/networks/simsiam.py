@@ -19,7 +19,11 @@ def negative_cosine(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def symmetric_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
-    """Return the symmetrised loss with stopped gradients (eq. 2, 4 and 5)."""
+    """Return the symmetrised loss with stopped gradients (eq. 2, 4 and 5).
+
+    Equation 5 as printed stops the gradient at the predictions ``L``, so that nothing would teach the predictor; it is
+    read as equations 2 and 4 are, with the gradient stopped at the projections.
+    """
     return 0.5 * negative_cosine(p1, z2) + 0.5 * negative_cosine(p2, z1)
 
 
@@ -63,11 +67,21 @@ class DenseSimSiam(nn.Module):
     global_channels
         Size of the global embedding (thesis: 256).
     levels
-        Pyramid levels with a loss of their own, 1 being half the finest resolution (thesis: level 1 alone).
+        Pyramid levels with a loss of their own. Level ``n`` pools the finest map, which the dense loss reads, by
+        ``2**n``: level 1 is L2 of the thesis' table 5, level 2 its L4, level 3 its L8. The thesis settles on L2 alone
+        (section 4.1, "only the first-level embeddings").
+
+    Raises
+    ------
+    ValueError
+        If the network has no such level.
     """
 
     def __init__(self, config: DenseConfig, global_channels: int = 256, levels: Sequence[int] = (1,)) -> None:
         super().__init__()
+        coarsest = len(config.encoder.planes) - 1
+        if not all(1 <= level <= coarsest for level in levels):
+            raise ValueError(f"levels are from 1 to {coarsest}, not {', '.join(map(str, levels))}")
         self.trunk = DenseTrunk(config)
         self.global_projector = vector_projector(config.encoder.planes[-1], global_channels)
         self.global_predictor = vector_predictor(global_channels)
@@ -89,37 +103,51 @@ class DenseSimSiam(nn.Module):
     def forward(self, view1: Tensor, view2: Tensor, overlap1: Overlap, overlap2: Overlap) -> dict[str, Tensor]:
         """Return the global, dense and level losses and their sum (eq. 7).
 
+        The global loss compares whole views, the others the region that both show.
+
         Parameters
         ----------
         view1, view2
             ``(b, 1, z, y, x)`` two overlapping, independently transformed crops.
         overlap1, overlap2
             Start and stop (z, y, x) in voxels of the common region in each view, multiples of the coarsest stride.
+
+        Raises
+        ------
+        ValueError
+            If the regions differ in size, or do not start and stop at multiples of the coarsest stride.
         """
+        strides = self.trunk.encoder.strides
+        _check_overlaps(overlap1, overlap2, strides[-1])
         g1, d1, l1 = self.represent(view1)
         g2, d2, l2 = self.represent(view2)
+
+        def shared(predictor: nn.Module, a: Tensor, b: Tensor, stride: int) -> Tensor:
+            za, zb = crop(a, overlap1, stride), crop(b, overlap2, stride)
+            return symmetric_loss(predictor(za), za, predictor(zb), zb)
+
+        level = torch.zeros((), device=view1.device)
+        for index, predictor, a, b in zip(self.level_indices, self.level_predictors, l1, l2, strict=True):
+            level = level + shared(predictor, a, b, strides[index])
         losses = {
             "global": symmetric_loss(self.global_predictor(g1), g1, self.global_predictor(g2), g2),
-            "dense": self._overlap_loss(self.dense_predictor, d1, d2, view1.shape[-1], overlap1, overlap2),
+            "dense": shared(self.dense_predictor, d1, d2, strides[0]),
+            "level": level,
         }
-        level = torch.zeros((), device=view1.device)
-        for predictor, a, b in zip(self.level_predictors, l1, l2, strict=True):
-            level = level + self._overlap_loss(predictor, a, b, view1.shape[-1], overlap1, overlap2)
-        losses["level"] = level
         losses["total"] = losses["global"] + losses["dense"] + losses["level"]
         return losses
-
-    @staticmethod
-    def _overlap_loss(
-        predictor: nn.Module, a: Tensor, b: Tensor, size: int, overlap1: Overlap, overlap2: Overlap
-    ) -> Tensor:
-        stride = size // a.shape[-1]
-        za, zb = crop(a, overlap1, stride), crop(b, overlap2, stride)
-        return symmetric_loss(predictor(za), za, predictor(zb), zb)
 
 
 Overlap = tuple[tuple[int, int, int], tuple[int, int, int]]
 """Start and stop of a region in voxels (z, y, x)."""
+
+
+def _check_overlaps(overlap1: Overlap, overlap2: Overlap, stride: int) -> None:
+    if any(edge % stride for overlap in (overlap1, overlap2) for corner in overlap for edge in corner):
+        raise ValueError(f"overlaps start and stop at multiples of {stride} voxels, not {overlap1} and {overlap2}")
+    extents = [tuple(b - a for a, b in zip(*overlap, strict=True)) for overlap in (overlap1, overlap2)]
+    if extents[0] != extents[1] or min(extents[0]) <= 0:
+        raise ValueError(f"overlaps are of one size and not empty, not {overlap1} and {overlap2}")
 
 
 def crop(x: Tensor, region: Overlap, stride: int) -> Tensor:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from cryosiam.errors import InputError
+from cryosiam.training.two_views import SelfSupervision
 
 
 def _in_order(seeds: tuple[int, int]) -> tuple[int, int]:
@@ -109,6 +110,8 @@ class Recipe(BaseModel):
         Dice loss of the semantic head: the mean over the classes, or the generalized one of the thesis (eq. 10).
     pretrain_dense, dense
         Optimisers of DenseSimSiam pretraining and of the task heads.
+    self_supervision
+        Views and losses of DenseSimSiam pretraining.
     particles
         How many particles the subtomogram network learns from.
     pretrain_subtomogram, contrastive
@@ -126,6 +129,7 @@ class Recipe(BaseModel):
     dice: Literal["mean", "generalized"] = "mean"
     pretrain_dense: OptimiserRecipe
     dense: OptimiserRecipe
+    self_supervision: SelfSupervision = SelfSupervision()
     particles: int = Field(gt=0)
     pretrain_subtomogram: OptimiserRecipe
     contrastive: OptimiserRecipe
