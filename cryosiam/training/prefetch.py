@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -11,8 +13,8 @@ if TYPE_CHECKING:
 ItemT = TypeVar("ItemT")
 
 
-def prefetched(make: Callable[[int], ItemT], first: int, stop: int, ahead: int = 4) -> Iterator[ItemT]:
-    """Yield ``make(first), ..., make(stop - 1)`` in order, up to ``ahead`` of them made in advance.
+class Prefetched(Generic[ItemT]):
+    """Items ``make(first), ..., make(stop - 1)`` in order, some of them made in advance.
 
     Parameters
     ----------
@@ -22,11 +24,41 @@ def prefetched(make: Callable[[int], ItemT], first: int, stop: int, ahead: int =
         Range of numbers.
     ahead
         Items kept ready.
+
+    Attributes
+    ----------
+    waited_s
+        Seconds for which whoever iterates had to wait.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
-        pending = [pool.submit(make, number) for number in range(first, min(first + ahead, stop))]
-        for number in range(first, stop):
-            item = pending.pop(0).result()
-            if number + ahead < stop:
-                pending.append(pool.submit(make, number + ahead))
+
+    def __init__(self, make: Callable[[int], ItemT], first: int, stop: int, ahead: int = 4) -> None:
+        self._make, self._first, self._stop, self._ahead = make, first, stop, ahead
+        self.waited_s = 0.0
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+
+    def __len__(self) -> int:
+        return max(0, self._stop - self._first)
+
+    def __iter__(self) -> Iterator[ItemT]:
+        """Yield the items."""
+        pending: deque[Future[ItemT]] = deque()
+        for number in range(self._first, self._stop):
+            while len(pending) <= min(self._ahead, self._stop - 1 - number):
+                pending.append(self._pool.submit(self._make, number + len(pending)))
+            started = time.monotonic()
+            item = pending.popleft().result()
+            self.waited_s += time.monotonic() - started
             yield item
+
+    def close(self) -> None:
+        """End the thread; items that are not begun are not made."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def prefetched(make: Callable[[int], ItemT], first: int, stop: int, ahead: int = 4) -> Iterator[ItemT]:
+    """Yield what :class:`Prefetched` makes, and end its thread."""
+    items = Prefetched(make, first, stop, ahead)
+    try:
+        yield from items
+    finally:
+        items.close()
