@@ -1,68 +1,117 @@
-"""`cryosiam train`: make the shipped weights from simulated tomograms."""
+"""``cryosiam train``: the stages that make weights. The work is in `train_calls`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from cryosiam.cli.train_options import HEAD_OPTIONS, PROJECT_OPTIONS, TrainOptions
+
 app = typer.Typer(
-    help="Train weights from simulated tomograms, by a recipe.",
+    help="Train weights by a recipe: on simulated tomograms, or on your own annotations.",
     no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog=(
+        "[b]Examples[/]\n\n"
+        "cryosiam train all --structures data/ --out runs/light\n\n"
+        "cryosiam train semantic --copick project.json --labels curator/1 --from light --out runs/mine\n\n"
+        "cryosiam train dense --structures data/ --out runs/light --time-budget 1h30m"
+    ),
 )
 
-RecipeOption = Annotated[str, typer.Option("--recipe", help="Recipe that ships ('light'), or a YAML file.")]
-DataOption = Annotated[Path, typer.Option("--data", help="Folder with 'structures' and 'maps' to simulate from.")]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder for scenes, checkpoints and weights.")]
+SIMULATED = "--structures data/ --out runs/light"
+OWN = "--copick project.json --labels curator/1 --from light --out runs/mine"
+
+_STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
+    "pretrain-dense": (
+        "Pretrain the dense network without labels, by DenseSimSiam (thesis 3.1, equations 1 to 7).",
+        PROJECT_OPTIONS | HEAD_OPTIONS | {"start"},
+        (SIMULATED,),
+    ),
+    "dense": (
+        "Train all heads of the dense network at once: denoise, sample, classes, instances.",
+        HEAD_OPTIONS,
+        (SIMULATED, OWN),
+    ),
+    "denoise": ("Train the denoising head (thesis 3.2.2, equation 8).", frozenset(), (SIMULATED,)),
+    "lamella": ("Train the head that finds the sample.", frozenset(), (SIMULATED, OWN)),
+    "semantic": (
+        "Train the head that tells classes apart (thesis 3.2.2, equations 9 to 12).",
+        frozenset(),
+        (SIMULATED, OWN),
+    ),
+    "instance": (
+        "Train the heads that separate particles (thesis 3.2.2, equations 13 to 16).",
+        frozenset(),
+        (SIMULATED, OWN),
+    ),
+    "pretrain-subtomogram": (
+        "Pretrain the subtomogram network without labels, by SimSiam (thesis 3.1).",
+        PROJECT_OPTIONS | HEAD_OPTIONS,
+        (SIMULATED,),
+    ),
+    "contrastive": (
+        "Teach the subtomogram network to tell species apart (thesis 3.2.3, equations 17 and 18).",
+        PROJECT_OPTIONS | HEAD_OPTIONS,
+        (SIMULATED,),
+    ),
+    "classifier": (
+        "Fit the classifiers that name particles by their embeddings (thesis 4.3.4).",
+        PROJECT_OPTIONS | HEAD_OPTIONS,
+        (SIMULATED,),
+    ),
+    "all": (
+        "Run every stage that weights need, in order: pretrain-dense, dense, pretrain-subtomogram, contrastive, "
+        "classifier. Called again, it goes on where it was.",
+        PROJECT_OPTIONS | HEAD_OPTIONS | {"start"},
+        (SIMULATED, SIMULATED + " --time-budget 8h"),
+    ),
+}
+"""Help, options left out, and examples of each stage."""
 
 
-@app.command(epilog="Example: cryosiam train dense --data structures --out runs/light")
-def dense(data: DataOption, out: OutOption, recipe: RecipeOption = "light") -> None:
-    """Train the dense network (denoise, sample, segment, instances); goes on from its last checkpoint."""
-    from cryosiam.training.data import recipe_scenes, recipe_species
-    from cryosiam.training.dense import train_dense
-    from cryosiam.training.export import export_dense
-    from cryosiam.training.recipe import read_recipe
+def _command(stage: str, leave_out: frozenset[str]) -> Callable[..., None]:
+    """Return a command with the options of `TrainOptions` that runs ``stage``."""
 
-    plan = read_recipe(recipe)
-    train_scenes, validation_scenes = recipe_scenes(out / "scenes", data, plan)
-    typer.echo(f"{len(train_scenes)} scenes to learn from, {len(validation_scenes)} to validate on")
-    network, hours = train_dense(plan, train_scenes, out / "dense", _report(plan.dense.steps))
-    radii = {name: species.radius_angstrom for name, species in recipe_species(data, plan).items()}
-    card = export_dense(out / "weights", network, plan, validation_scenes, radii, hours)
-    for name, value in card.accuracy.items():
-        typer.echo(f"{name}: {value:.3f}")
-    typer.echo(f"weights written to {out / 'weights'}")
+    def command(**chosen: Any) -> None:
+        from cryosiam.cli.train_calls import train
 
+        train(stage, TrainOptions(**chosen))
 
-@app.command(epilog="Example: cryosiam train subtomogram --data structures --out runs/light")
-def subtomogram(data: DataOption, out: OutOption, recipe: RecipeOption = "light") -> None:
-    """Train the subtomogram network on instances the dense weights in OUT find; run `train dense` first."""
-    from cryosiam.training.data import recipe_scenes
-    from cryosiam.training.export import export_subtomogram
-    from cryosiam.training.recipe import read_recipe
-    from cryosiam.training.subtomogram import collect_crops, train_subtomogram
-
-    plan = read_recipe(recipe)
-    train_scenes, validation_scenes = recipe_scenes(out / "scenes", data, plan)
-    crops = collect_crops(train_scenes, out / "weights", out / "crops")
-    held_out = collect_crops(validation_scenes, out / "weights", out / "crops")
-    typer.echo(f"{len(crops)} particles to learn from, {len(held_out)} to validate on")
-    network, hours = train_subtomogram(plan, crops, out / "subtomogram", _report)
-    card = export_subtomogram(out / "weights", network, plan, crops, held_out, hours)
-    for name, value in card.accuracy.items():
-        typer.echo(f"{name}: {value:.3f}")
-    typer.echo(f"weights written to {out / 'weights'}")
+    hints = get_type_hints(TrainOptions, include_extras=True)
+    parameters = [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if item.default is MISSING else item.default,
+            annotation=hints[item.name],
+        )
+        for item in fields(TrainOptions)
+        if item.name not in leave_out
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__name__ = stage
+    return command
 
 
-class _report:
-    """Prints one line per checkpoint: step, time left and running losses."""
+for _stage, (_help, _leave_out, _examples) in _STAGES.items():
+    _lines = [f"cryosiam train {_stage} {example}" for example in _examples]
+    app.command(_stage, help=_help, epilog="\n\n".join(["[b]Examples[/]", *_lines]))(_command(_stage, _leave_out))
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
 
-    def __call__(self, step: int, losses: dict[str, float], seconds: float) -> None:
-        left = seconds / step * (self.steps - step) / 60
-        values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        typer.echo(f"step {step}/{self.steps}, {left:.0f} min left: {values}")
+@app.command(epilog="[b]Examples[/]\n\ncryosiam train recipes\n\ncryosiam train recipes light > mine.yaml")
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Recipe to print.")] = None,
+) -> None:
+    """List the recipes that ship, or print one, to change and use by `--recipe`."""
+    from cryosiam.cli.train_recipes import list_recipes, print_recipe
+
+    if name is None:
+        list_recipes()
+    else:
+        print_recipe(name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cryosiam.training.imaged import ImagedBatches
 from cryosiam.training.scenes import Scene, make_scenes
-from cryosiam.training.specimens import StoredSpecimen, make_specimens, pool
+from cryosiam.training.specimens import StoredSpecimen, group_spec, make_specimens, pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,6 +64,46 @@ def simulated_source(folder: Path, data: Path, recipe: Recipe, report: Callable[
     return SimulatedSource(*pool(groups), clear=recipe.clear)
 
 
+def check_structures(specimens: Path, validation: Path, data: Path, recipe: Recipe) -> None:
+    """Refuse structures that are not there, before the first of the specimens is built.
+
+    Parameters
+    ----------
+    specimens, validation
+        Where specimens and held-out scenes are kept; those already there need no structures.
+    data
+        Folder with the structures and maps that the presets name.
+    recipe
+        Names presets and seeds.
+
+    Raises
+    ------
+    InputError
+        If a file is missing that something to be built needs.
+    """
+    from cryosiam.simulation.build import species_wanted
+    from cryosiam.simulation.sources import BUILTIN, source_file
+
+    wanted: list[SpeciesSpec] = []
+    for group in recipe.specimens:
+        spec = group_spec(group, group.seeds[0], recipe.voxel_size_angstrom)
+        if any(not (specimens / f"{group.preset}-{seed:05d}").exists() for seed in _all_seeds(group.seeds)):
+            wanted += species_wanted(spec)
+    if _missing_scenes(validation, recipe):
+        wanted += training_species()
+    for one in wanted:
+        if not one.source.startswith(BUILTIN):
+            source_file(one, None, data, None)
+
+
+def _all_seeds(seeds: tuple[int, int]) -> range:
+    return range(seeds[0], seeds[1] + 1)
+
+
+def _missing_scenes(folder: Path, recipe: Recipe) -> list[int]:
+    return [seed for seed in _all_seeds(recipe.validation.seeds) if not (folder / f"{seed:05d}").exists()]
+
+
 class _SpeciesLoader:
     """Loads the species of a recipe once."""
 
@@ -97,8 +137,7 @@ def training_species() -> tuple[SpeciesSpec, ...]:
 
 def validation_scenes(folder: Path, data: Path, recipe: Recipe) -> list[Scene]:
     """Return the scenes that are held out, simulating those that ``folder`` does not hold yet."""
-    first, last = recipe.validation.seeds
-    seeds = range(first, last + 1)
-    missing = [seed for seed in seeds if not (folder / f"{seed:05d}").exists()]
-    species = recipe_species(data, recipe) if missing else {}
-    return make_scenes(folder, seeds, recipe.validation.shape_zyx, training_species(), species)
+    species = recipe_species(data, recipe) if _missing_scenes(folder, recipe) else {}
+    return make_scenes(
+        folder, _all_seeds(recipe.validation.seeds), recipe.validation.shape_zyx, training_species(), species
+    )

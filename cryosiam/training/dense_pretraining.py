@@ -46,7 +46,7 @@ def pretrain_dense(
     source
         Where patches come from; labels are not looked at.
     out
-        Folder for checkpoints and logs, and for the weights.
+        Checkpoints and log go to its folder ``pretrain-dense``, weights to ``weights``.
     limits
         When to stop.
     report
@@ -90,7 +90,7 @@ def pretrain_dense(
             machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
         ),
     }
-    return save_weights(out, trained.model, card)
+    return save_weights(out / "weights", trained.model, card)
 
 
 def pretraining_task(

@@ -1,0 +1,224 @@
+"""One call of ``cryosiam train``: its data, its time, and the stages it finishes."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cryosiam.cli.train_record import StageRecord
+from cryosiam.cli.train_stages import STAGES
+from cryosiam.errors import InputError, WeightsError
+from cryosiam.training.limits import Limits
+from cryosiam.training.recipe import OptimiserRecipe
+from cryosiam.weights import Task, read_cards
+
+if TYPE_CHECKING:
+    from cryosiam.cli.train_options import TrainOptions
+    from cryosiam.training.data import SimulatedSource
+    from cryosiam.training.particles import Particles
+    from cryosiam.training.recipe import Recipe
+    from cryosiam.training.scenes import Scene
+    from cryosiam.weights import DenseWeights, WeightsCard
+
+
+def first_process() -> bool:
+    """Tell whether this is the process that writes and speaks, where several devices or machines train together."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+class Session:
+    """Runs stages, one after the other, as long as there is time.
+
+    Parameters
+    ----------
+    recipe
+        What to train.
+    options
+        What the user asked for.
+    budget_s
+        Time for all stages together, in seconds; None: no limit.
+    """
+
+    def __init__(self, recipe: Recipe, options: TrainOptions, budget_s: float | None) -> None:
+        self.recipe, self.options = recipe, options
+        self._end = None if budget_s is None else time.monotonic() + budget_s
+
+    @property
+    def out(self) -> Path:
+        """Folder of everything that is made."""
+        return self.options.out
+
+    @property
+    def weights(self) -> Path:
+        """Folder of the weights that stages make."""
+        return self.out / "weights"
+
+    @property
+    def limits(self) -> Limits:
+        """What is left of the time, and the devices."""
+        left = None if self._end is None else max(0.0, self._end - time.monotonic())
+        return Limits(left, self.options.patience, self.options.devices, self.options.nodes)
+
+    def report(self, text: str) -> None:
+        """Tell the user how it goes."""
+        if not self.options.quiet and first_process():
+            typer.echo(text)
+
+    @cached_property
+    def source(self) -> SimulatedSource:
+        """Patches to learn from; specimens that are missing are built."""
+        from cryosiam.training.data import check_structures, simulated_source
+
+        check_structures(self.out / "specimens", self.out / "validation", self._structures, self.recipe)
+        return simulated_source(self.out / "specimens", self._structures, self.recipe, self.report)
+
+    @cached_property
+    def validation(self) -> list[Scene]:
+        """Tomograms held out; those that are missing are simulated."""
+        from cryosiam.training.data import validation_scenes
+
+        return validation_scenes(self.out / "validation", self._structures, self.recipe)
+
+    @cached_property
+    def particles(self) -> Particles:
+        """Particles to learn from, found in images of the specimens; those found before are kept."""
+        from cryosiam.training.particles import recipe_particles
+
+        dense = self._finder
+        return recipe_particles(self.recipe, self.source, dense, self._particles_of(dense), self.report)
+
+    @cached_property
+    def strangers(self) -> Particles:
+        """Particles of the tomograms held out."""
+        from cryosiam.networks.config import SUBTOMOGRAM_PRESETS
+        from cryosiam.training.particles import scene_particles
+
+        dense = self._finder
+        box = SUBTOMOGRAM_PRESETS[self.recipe.name].box
+        return scene_particles(self.validation, dense, self._particles_of(dense), box)
+
+    @cached_property
+    def _finder(self) -> DenseWeights:
+        from cryosiam.weights import load_dense
+
+        start = self.options.start if self.options.start is not None else self.weights
+        if not self._holds(start, Task.DENSE):
+            raise WeightsError(
+                f"particles are found by dense weights, and {start} holds none; run 'cryosiam train dense' first, or "
+                "name some with --from"
+            )
+        return load_dense(start)
+
+    def _particles_of(self, dense: DenseWeights) -> Path:
+        """Return the folder of what these weights find: others find other particles."""
+        return self.out / "particles" / dense.card.sha256[:12]
+
+    @property
+    def _structures(self) -> Path:
+        return self.options.structures or Path()
+
+    def start(self, stage: str) -> Path | None:
+        """Return where the weights are that a stage begins with: those asked for, else those made before it."""
+        if self.options.start is not None:
+            return Path(self.options.start)
+        return self.weights if self._holds(self.weights, *STAGES[stage].reads) else None
+
+    def with_subtomogram(self) -> Path:
+        """Return the folder of the subtomogram network to go on with: that of this folder, else that of ``--from``.
+
+        Raises
+        ------
+        WeightsError
+            If there is none.
+        """
+        for folder in (self.weights, self.options.start):
+            if folder is not None and self._holds(folder, Task.SUBTOMOGRAM):
+                return Path(folder)
+        raise WeightsError(
+            f"{self.weights} holds no subtomogram weights to go on with; run 'cryosiam train pretrain-subtomogram' "
+            "first, or name some with --from"
+        )
+
+    def _holds(self, folder: str | Path, *kinds: Task) -> bool:
+        """Tell whether there are weights of one of the kinds in a folder; one asked for by name must be there."""
+        if folder == self.weights and not any(self.weights.glob("*.json")):
+            return False
+        return any(card.task in kinds for card in read_cards(folder))
+
+    def run(self, stage: str) -> bool:
+        """Run a stage, unless it is finished; return whether it is now.
+
+        Raises
+        ------
+        CryoSiamError
+            If it was begun with other settings, its data cannot be used, or training fails.
+        """
+        record = StageRecord(self.out / stage, self._settings(stage))
+        if record.check() is not None and self._holds(self.weights, STAGES[stage].makes):
+            self.report(f"{stage}: done already; its weights are in {self.weights}")
+            return True
+        if stage == "dense" and self.options.start is None and not record.has_begun:
+            self._refuse_unknown_weights(stage)
+        with record.begun():
+            card = STAGES[stage].run(self)
+            if card is None:
+                done = self._steps_done(stage)
+                self.report(f"{stage}: the time is up after {done} steps; run the same command again to go on")
+                return False
+            record.finish(card.sha256)
+        self._say(stage, card)
+        return True
+
+    def _refuse_unknown_weights(self, stage: str) -> None:
+        """Keep dense weights that came from elsewhere from being replaced, or silently started from."""
+        if self._holds(self.weights, Task.DENSE):
+            raise InputError(
+                f"{self.weights} holds dense weights already, which {self.out / stage} did not make; give another "
+                f"--out, or start from them with --from {self.weights}"
+            )
+
+    def _settings(self, stage: str) -> dict[str, Any]:
+        """Return what decides what a stage learns; what other stages learn by does not."""
+        own = STAGES[stage].optimiser
+        others = {
+            name
+            for name in type(self.recipe).model_fields
+            if isinstance(getattr(self.recipe, name), OptimiserRecipe) and name != own
+        }
+        project = None if self.options.copick is None else str(self.options.copick.resolve())
+        return {
+            "recipe": self.recipe.model_dump(mode="json", exclude=others, exclude_defaults=True),
+            "weights": self._digests(stage),
+            "project": project,
+            "labels": self.options.labels,
+            "tomogram": self.options.tomogram,
+            "runs": self.options.runs,
+            "freeze_trunk": self.options.freeze_trunk,
+            "on_denoised": self.options.on_denoised,
+        }
+
+    def _digests(self, stage: str) -> dict[str, str]:
+        """Return the digests of the weights that a stage begins with, but for those that it changes itself."""
+        start = self.start(stage)
+        if start is None:
+            return {}
+        kinds = set(STAGES[stage].reads)
+        if start.resolve() == self.weights.resolve():
+            kinds.discard(STAGES[stage].makes)
+        return {card.stem: card.sha256 for card in read_cards(start) if card.task in kinds}
+
+    def _steps_done(self, stage: str) -> int:
+        """Return how far a stage is, by its log."""
+        log = self.out / stage / "log.csv"
+        last = log.read_text(encoding="utf-8").splitlines()[-1].partition(",")[0] if log.is_file() else "0"
+        return int(last) if last.isdigit() else 0
+
+    def _say(self, stage: str, card: WeightsCard) -> None:
+        for name, value in card.accuracy.items():
+            self.report(f"{name.replace('_', ' ')}: {value:.3f}")
+        self.report(f"{stage}: done; weights written to {self.weights}")
