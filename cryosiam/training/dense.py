@@ -1,82 +1,121 @@
-"""Training of the dense network on simulated scenes, all heads together."""
+"""Training of the dense network: all heads together on noisy tomograms, the denoiser among them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from cryosiam.networks.config import DENSE_PRESETS
-from cryosiam.networks.dense import DenseNetwork
-from cryosiam.networks.losses import denoising_loss, instance_loss, mean_dice_loss, semantic_loss
-from cryosiam.training.imaged import ImagedBatches
-from cryosiam.training.loop import train
-from cryosiam.training.prefetch import prefetched
+from cryosiam.networks.config import DENSE_HEADS
+from cryosiam.training.dense_export import TrainedHeads, export_dense
+from cryosiam.training.fit import fit
+from cryosiam.training.head_losses import HEADS, HeadTask
+from cryosiam.training.held_out import HeldOutFigures
+from cryosiam.training.keeping import HeadLosses
+from cryosiam.training.starting import check_patch, open_start, starting_network
+from cryosiam.training.task import TrainingTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from cryosiam.networks.dense import DenseNetwork
+    from cryosiam.training.limits import Limits
     from cryosiam.training.recipe import Recipe
-    from cryosiam.training.specimens import StoredSpecimen
+    from cryosiam.training.scenes import Scene
+    from cryosiam.training.starting import Start
+    from cryosiam.training.task import PatchSource
+    from cryosiam.weights import WeightsCard
+
+STAGE = "dense"
 
 
-CLASS_WEIGHTS = torch.tensor([1.0, 1.0, 1.0, 2.0, 3.0, 3.0])
-"""Weights of the classes' cross-entropy: thin structures have few voxels."""
+def dense_task(
+    recipe: Recipe, source: PatchSource, validation: Sequence[Scene], start: Start | None = None
+) -> TrainingTask:
+    """Return the joint training of all heads.
 
-
-def dense_losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the loss of every head and their sum (thesis eq. 8, 12 and 16, and a sample mask)."""
-    noisy = batch["noisy"].to(memory_format=torch.channels_last_3d)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = network(noisy)
-    losses = {
-        "denoise": denoising_loss(out["denoise"].float(), batch["clean"]),
-        "semantic": semantic_loss(out["semantic"], batch["semantic"], CLASS_WEIGHTS, mean_dice_loss),
-        "instance": instance_loss(out, batch),
-        "sample": F.binary_cross_entropy_with_logits(out["sample"].float(), batch["sample"]),
-    }
-    # Clean grey values span about one unit, so their squared error needs weight to count beside the others.
-    losses["total"] = 5 * losses["denoise"] + losses["semantic"] + losses["instance"] + losses["sample"]
-    return losses
-
-
-def train_dense(
-    recipe: Recipe,
-    specimens: Sequence[StoredSpecimen],
-    chances: NDArray[np.float64],
-    folder: Path,
-    report: Callable[[int, dict[str, float], float], None],
-) -> tuple[DenseNetwork, float]:
-    """Train the dense network of ``recipe`` and return it with the hours spent.
+    Heads whose labels ``source`` does not have learn nothing: those of ``start`` are held to what they said before,
+    and a network from elsewhere does not get them.
 
     Parameters
     ----------
     recipe
-        Network preset, patch and optimiser.
-    specimens, chances
-        What to learn from, and how often each is drawn.
-    folder
-        Checkpoints and log; training goes on from what is there.
-    report
-        Called now and then with step, running losses and seconds.
+        Network, patch, Dice loss and optimiser.
+    source
+        What to learn from; may name the ``tasks`` it has labels for.
+    validation
+        Scenes to measure on while training; may be empty.
+    start
+        Weights to start from.
     """
-    torch.manual_seed(recipe.dense.seed)
-    batches = ImagedBatches(specimens, chances, recipe.patch_zyx, recipe.dense.batch, recipe.dense.seed, recipe.clear)
-    network = DenseNetwork(DENSE_PRESETS[recipe.name]).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    network.train()
-    averaged, hours = train(
-        network,
-        recipe.dense,
-        lambda first: prefetched(batches, first, recipe.dense.steps),
-        dense_losses,
-        folder,
-        report,
+    tasks = labelled_tasks(source)
+    before = start.with_heads(tuple(DENSE_HEADS)) if start else None
+    kept = tuple(task for task in HEADS if task not in tasks and before and set(HEADS[task]) <= set(before.card.heads))
+    heads = tuple(head for head in DENSE_HEADS if any(head in HEADS[task] for task in (*tasks, *kept)))
+    network = starting_network(recipe, heads, start)
+    check_patch(recipe, network)
+    return TrainingTask(
+        name=STAGE,
+        model=network.to(memory_format=torch.channels_last_3d),  # type: ignore[call-overload]
+        batches=source.batches(recipe.patch_zyx, recipe.dense.batch, recipe.dense.seed),
+        losses=HeadLosses(tasks, recipe.dice, kept, network if kept else None),
+        validate=HeldOutFigures(validation, tasks, recipe.patch_zyx) if validation else None,
     )
-    assert isinstance(averaged, DenseNetwork)
-    return averaged, hours
+
+
+def labelled_tasks(source: PatchSource) -> tuple[HeadTask, ...]:
+    """Return the tasks that a source has labels for; simulated specimens have them all."""
+    known = getattr(source, "tasks", None)
+    return tuple(task for task in HeadTask if known is None or task in known)
+
+
+def train_dense(
+    recipe: Recipe,
+    source: PatchSource,
+    validation: Sequence[Scene],
+    out: Path,
+    limits: Limits,
+    report: Callable[[str], None],
+    *,
+    start: Path | None = None,
+) -> WeightsCard | None:
+    """Train all heads jointly and write the weights.
+
+    Parameters
+    ----------
+    recipe
+        Network, patch, Dice loss and optimiser.
+    source
+        What to learn from.
+    validation
+        Scenes that are held out: for figures while training, calibration of scores, and accuracy.
+    out
+        Checkpoints and log go to its folder ``dense``, weights to ``weights``.
+    limits
+        Time, patience, devices.
+    report
+        Told what happens.
+    start
+        Folder with pretraining weights, whose trunk is taken, or with dense weights to fine-tune.
+
+    Returns
+    -------
+    WeightsCard or None
+        Card of the weights; None where the time ran out before the end.
+
+    Raises
+    ------
+    InputError, WeightsError
+        If the recipe names no network, or ``start`` does not fit it.
+    TrainingError
+        If training fails.
+    """
+    opened = open_start(start, recipe) if start is not None else None
+    task = dense_task(recipe, source, validation, opened)
+    trained = fit(task, recipe.dense, out / STAGE, limits, report)
+    if not (trained.finished and trained.main):
+        return None
+    network: DenseNetwork = trained.model  # type: ignore[assignment]
+    made = TrainedHeads(network, STAGE, "tomogram", trained.hours, trained.steps, opened)
+    return export_dense(out / "weights", made, recipe, source, validation, report)
