@@ -1,63 +1,46 @@
-"""Classifier: names for embeddings."""
+"""Classifier of layers: a linear one on the embeddings, or a small network (thesis section 3.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import softmax
 
-from cryosiam.errors import InputError, WeightsError
+from cryosiam.errors import WeightsError
+from cryosiam.identification.naming import NamingClassifier, unit_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-UNKNOWN: Final = "particle"
-"""Name of a particle that is none of the known classes, or not surely one."""
+    Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+_HIDDEN: Final = "hidden"
 
 
 @dataclass(frozen=True)
-class Classification:
-    """Names of the embeddings of one run.
+class Classifier(NamingClassifier):
+    """Layers on unit vectors: ``softmax((h @ weight.T + bias) / temperature)``, with rejection.
 
-    Parameters
-    ----------
-    names
-        ``n`` names; `UNKNOWN` where no class is sure.
-    confidence
-        ``(n,)`` probability of the best class that was allowed, also where it was rejected.
-    probabilities
-        ``(n, k)`` probability of every class, rows add up to 1.
-    class_names
-        Names of the columns.
-    """
-
-    names: tuple[str, ...]
-    confidence: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-    class_names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A linear layer on unit vectors, with rejection: ``softmax((v @ weight.T + bias) / temperature)``.
-
-    With prototypes (unit class means) for ``weight`` and no bias this is the cosine classifier.
+    ``h`` is what the hidden layers, each followed by a ReLU, make of an embedding; the embedding itself without any.
+    With prototypes (unit class means) for ``weight``, no bias and no hidden layer this is the cosine classifier.
 
     Parameters
     ----------
     class_names
         ``k`` names.
     weight
-        ``(k, d)`` rows per class.
+        ``(k, h)`` rows per class.
     bias
         ``(k,)``.
     temperature
         Scale of the logits.
     threshold
         Probability below which a particle is `UNKNOWN`.
+    hidden
+        Weights ``(m, d)`` and biases ``(m,)`` of each hidden layer.
     """
 
     class_names: tuple[str, ...]
@@ -65,85 +48,39 @@ class Classifier:
     bias: NDArray[np.float32]
     temperature: float = 1.0
     threshold: float = 0.5
+    hidden: tuple[Layer, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check()
         k = len(self.class_names)
         if self.weight.ndim != 2 or len(self.weight) != k or self.bias.shape != (k,):
             raise WeightsError(
                 f"the classifier names {k} classes and its layer has weights {self.weight.shape} "
                 f"and biases {self.bias.shape}; the weights file and its card do not belong together"
             )
-        if len(set(self.class_names)) != k:
-            raise WeightsError(f"the classifier names a class twice: {', '.join(self.class_names)}")
-        if not self.temperature > 0:
-            raise WeightsError(f"the temperature of the classifier must be positive, not {self.temperature}")
+        for (weight, bias), (after, _) in pairwise((*self.hidden, (self.weight, self.bias))):
+            if weight.ndim != 2 or bias.shape != weight.shape[:1] or after.shape[1] != len(weight):
+                raise WeightsError("the layers of the classifier do not fit each other; copy the weights again")
 
-    def probabilities(self, vectors: ArrayLike) -> NDArray[np.float64]:
-        """Return ``(n, k)`` class probabilities of ``(n, d)`` embeddings of any length."""
-        units = unit_vectors(vectors)
-        if not len(units):
-            return np.zeros((0, len(self.class_names)))
-        if units.shape[1] != self.weight.shape[1]:
-            raise WeightsError(
-                f"embeddings have {units.shape[1]} dimensions and the classifier wants {self.weight.shape[1]}; "
-                "use the classifier of the weights that made them"
-            )
-        result: NDArray[np.float64] = softmax((units @ self.weight.T + self.bias) / self.temperature, axis=1)
-        return result
+    @property
+    def dimensions(self) -> int:
+        """Length of the embeddings it names."""
+        first = self.hidden[0][0] if self.hidden else self.weight
+        return int(first.shape[1])
 
-    def classify(self, vectors: ArrayLike, objects: Sequence[str] | None = None) -> Classification:
-        """Name each embedding.
-
-        Parameters
-        ----------
-        vectors
-            ``(n, d)`` embeddings.
-        objects
-            Names to tell apart; None allows all. A particle that looks like a class that is not listed keeps that
-            share of its probability, so it becomes `UNKNOWN` and not the nearest listed class.
-
-        Raises
-        ------
-        InputError
-            If a listed name is not a class of this classifier.
-        WeightsError
-            If the embeddings are of another size.
-        """
-        if objects is not None:
-            self.check_objects(objects)
-        probabilities = self.probabilities(vectors)
-        allowed = np.array([objects is None or name in objects for name in self.class_names], bool)
-        if not len(probabilities) or not allowed.any():
-            names = (UNKNOWN,) * len(probabilities)
-            return Classification(names, np.zeros(len(probabilities)), probabilities, self.class_names)
-        best = np.where(allowed, probabilities, -1.0).argmax(axis=1)
-        confidence = probabilities[np.arange(len(best)), best]
-        names = tuple(
-            self.class_names[b] if p >= self.threshold else UNKNOWN for b, p in zip(best, confidence, strict=True)
-        )
-        return Classification(names, confidence, probabilities, self.class_names)
-
-    def check_objects(self, objects: Sequence[str]) -> None:
-        """Raise InputError where ``objects`` names something this classifier does not know."""
-        unknown = [name for name in objects if name not in self.class_names and name != UNKNOWN]
-        if unknown:
-            raise InputError(
-                f"--objects names {', '.join(unknown)}, which these weights do not know; "
-                f"they know {', '.join(self.class_names)}, and {UNKNOWN} for all others"
-            )
-
-    def with_threshold(self, threshold: float) -> Classifier:
-        """Return the classifier with another rejection threshold."""
-        return replace(self, threshold=threshold)
+    def _class_scores(self, units: NDArray[np.float32]) -> NDArray[np.float64]:
+        values = units
+        for weight, bias in self.hidden:
+            values = np.maximum(values @ weight.T + bias, 0)
+        return np.asarray(values @ self.weight.T + self.bias, np.float64)
 
     def to_arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return what a weights file stores; the names go on its card."""
-        return {
-            "weight": self.weight,
-            "bias": self.bias,
-            "temperature": np.array([self.temperature], np.float32),
-            "threshold": np.array([self.threshold], np.float32),
-        }
+        arrays = {"weight": self.weight, "bias": self.bias, **self._settings()}
+        for number, (weight, bias) in enumerate(self.hidden):
+            arrays[f"{_HIDDEN}{number}.weight"] = weight
+            arrays[f"{_HIDDEN}{number}.bias"] = bias
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]], class_names: Sequence[str]) -> Classifier:
@@ -154,8 +91,10 @@ class Classifier:
         WeightsError
             If an array is missing or does not fit the names.
         """
-        missing = {"weight", "bias", "temperature", "threshold"} - arrays.keys()
-        if missing:
+        depth = sum(name.startswith(_HIDDEN) and name.endswith(".weight") for name in arrays)
+        layers = [(f"{_HIDDEN}{number}.weight", f"{_HIDDEN}{number}.bias") for number in range(depth)]
+        wanted = {"weight", "bias", "temperature", "threshold"} | {name for layer in layers for name in layer}
+        if missing := wanted - arrays.keys():
             raise WeightsError(f"the classifier in the weights file lacks {', '.join(sorted(missing))}; copy it again")
         return cls(
             class_names=tuple(class_names),
@@ -163,14 +102,8 @@ class Classifier:
             bias=np.asarray(arrays["bias"], np.float32),
             temperature=float(arrays["temperature"].reshape(-1)[0]),
             threshold=float(arrays["threshold"].reshape(-1)[0]),
+            hidden=tuple((np.asarray(arrays[w], np.float32), np.asarray(arrays[b], np.float32)) for w, b in layers),
         )
-
-
-def unit_vectors(vectors: ArrayLike) -> NDArray[np.float32]:
-    """Return ``(n, d)`` vectors scaled to length 1; a zero vector stays zero."""
-    array = np.asarray(vectors, np.float32)
-    lengths = np.linalg.norm(array, axis=-1, keepdims=True)
-    return np.asarray(array / np.maximum(lengths, 1e-12), np.float32)
 
 
 def prototype_classifier(
@@ -195,61 +128,5 @@ def prototype_classifier(
         weight=unit_vectors(means),
         bias=np.zeros(len(classes), np.float32),
         temperature=temperature,
-        threshold=threshold,
-    )
-
-
-def fit_classifier(
-    vectors: ArrayLike,
-    names: Sequence[str],
-    *,
-    penalty: float = 0.02,
-    keep: float = 0.95,
-    folds: int = 5,
-    seed: int = 0,
-) -> Classifier:
-    """Fit a logistic regression on labelled embeddings.
-
-    Parameters
-    ----------
-    vectors
-        ``(n, d)`` embeddings.
-    names
-        ``n`` class names, at least two different ones.
-    penalty
-        Strength of the L2 penalty.
-    keep
-        Share of the right answers that the rejection threshold lets pass, on folds the fit has not seen.
-    folds
-        Folds for the threshold; fewer where a class has fewer examples.
-    seed
-        Of the folds.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two classes, or a class has only one example.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    units = unit_vectors(vectors)
-    classes, member, counts = np.unique(np.asarray(names, dtype=str), return_inverse=True, return_counts=True)
-    if len(classes) < 2 or counts.min() < 2:
-        raise ValueError("a classifier needs two classes or more, with two examples or more of each")
-    model = LogisticRegression(C=1 / penalty, max_iter=2000)
-    splits = StratifiedKFold(min(folds, int(counts.min())), shuffle=True, random_state=seed)
-    held_out = cross_val_predict(model, units, member, cv=splits, method="predict_proba")
-    right = held_out.argmax(axis=1) == member
-    threshold = float(np.quantile(held_out[right].max(axis=1), 1 - keep)) if right.any() else 0.5
-    model.fit(units, member)
-    weight, bias = model.coef_, model.intercept_
-    if len(classes) == 2:
-        # One logit for two classes: split it evenly, so that the softmax of both is its logistic.
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return Classifier(
-        class_names=tuple(str(c) for c in classes),
-        weight=weight.astype(np.float32),
-        bias=bias.astype(np.float32),
         threshold=threshold,
     )

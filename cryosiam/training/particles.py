@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cryosiam.networks.config import SUBTOMOGRAM_PRESETS
 from cryosiam.training.pipeline import find_in_volume
 
 if TYPE_CHECKING:
@@ -17,9 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from cryosiam.domain import Picks
+    from cryosiam.training.data import SimulatedSource
     from cryosiam.training.pipeline import FoundInstances
+    from cryosiam.training.recipe import Recipe
     from cryosiam.training.scenes import Scene
     from cryosiam.training.specimens import StoredSpecimen
     from cryosiam.weights import DenseWeights
@@ -35,6 +40,9 @@ MOST_UNNAMED: Final = 32
 
 IMAGES_PER_SPECIMEN: Final = 2
 """Microscopes that every specimen is seen by."""
+
+HELD_OUT_ONE_IN: Final = 6
+"""One specimen in so many is not learnt from: names and thresholds are fitted on its particles."""
 
 _DENSITY_MAP: Final = "-map"
 
@@ -91,18 +99,29 @@ class Particles:
         )
 
     def split(self, one_in: int) -> tuple[Particles, Particles]:
-        """Return the particles of most specimens, and those of one in ``one_in`` of every kind of specimen."""
-        held_out = _every(sorted(set(self.sources)), one_in)
+        """Return the particles of most specimens, and those of one specimen in ``one_in``, or of one at least."""
+        sources = sorted(set(self.sources))
+        held_out = set(sources[one_in - 1 :: one_in] or sources[1:][-1:])
         mask = np.array([source in held_out for source in self.sources], bool)
         return self.select(~mask), self.select(mask)
 
+    @cached_property
+    def seen_again(self) -> list[NDArray[np.int64]]:
+        """For each particle, the indices of all that show the same object, itself among them."""
+        members: dict[tuple[str, int], list[int]] = {}
+        keys = [
+            (source, int(one) or -1 - index)
+            for index, (source, one) in enumerate(zip(self.sources, self.objects, strict=True))
+        ]
+        for index, key in enumerate(keys):
+            members.setdefault(key, []).append(index)
+        return [np.array(members[key], np.int64) for key in keys]
 
-def _every(sources: Sequence[str], one_in: int) -> set[str]:
-    """Return one in ``one_in`` of the specimens of each kind, which their names begin with."""
-    kinds: dict[str, list[str]] = {}
-    for source in sources:
-        kinds.setdefault(source.rpartition("-")[0], []).append(source)
-    return {source for members in kinds.values() for source in members[one_in - 1 :: one_in]}
+    def cubes(self, index: NDArray[np.int64]) -> Tensor:
+        """Return ``(len(index), 1, box, box, box)`` float32 cubes."""
+        import torch
+
+        return torch.from_numpy(self.values[index].astype(np.float32))[:, None]
 
 
 def species_of(name: str) -> str:
@@ -145,7 +164,7 @@ def collect_particles(
     dense
         Weights that find the particles.
     folder
-        One subfolder per image; those already there are not made again.
+        One subfolder per image; those already there are not made again, so give other weights another folder.
     number
         Particles with a name that are wanted; all specimens together may give fewer.
     box
@@ -203,7 +222,7 @@ def _cut(
     from cryosiam.evaluation.volumes import instance_overlap
     from cryosiam.identification.crops import cut_crops
 
-    overlap = instance_overlap(found.labels, truth)  # type: ignore[arg-type]
+    overlap = instance_overlap(found.labels, truth)
     partner = _best_partner(overlap.predicted, overlap.truth, overlap.iou)
     species = dict(zip(picks.instance_ids.tolist(), map(species_of, picks.class_names), strict=True))
     table = found.table
@@ -250,3 +269,12 @@ def _read(folder: Path) -> Particles:
     facts = json.loads((folder / "particles.json").read_text())
     values, objects, voxels = (np.load(folder / f"{name}.npy") for name in ("values", "objects", "voxels"))
     return Particles(values, tuple(facts["names"]), tuple(facts["sources"]), objects, voxels, dict(facts["masses_kda"]))
+
+
+def recipe_particles(
+    recipe: Recipe, source: SimulatedSource, dense: DenseWeights, folder: Path, report: Callable[[str], None]
+) -> Particles:
+    """Return as many particles as a recipe wants; see `collect_particles`."""
+    box = SUBTOMOGRAM_PRESETS[recipe.name].box
+    seed = recipe.pretrain_subtomogram.seed
+    return collect_particles(source.specimens, source.chances, dense, folder, recipe.particles, box, seed, report)

@@ -5,13 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from cryosiam.errors import InputError, WeightsError
 from cryosiam.identification import (
     UNKNOWN,
     Classifier,
-    fit_classifier,
     prototype_classifier,
     unit_vectors,
 )
@@ -27,16 +25,6 @@ def embeddings(n: int, seed: int, spread: float = 0.3) -> tuple[NDArray[np.float
     return unit_vectors(vectors), [NAMES[m] for m in member]
 
 
-def test_fit_names_unseen_embeddings() -> None:
-    model = fit_classifier(*embeddings(300, 0))
-    vectors, names = embeddings(200, 1)
-    result = model.classify(vectors)
-    known = [a == b for a, b in zip(result.names, names, strict=True) if a != UNKNOWN]
-    assert np.mean(known) > 0.97
-    assert len(known) > 170
-    assert result.probabilities.sum(axis=1) == pytest.approx(np.ones(200))
-
-
 def test_vector_between_classes_is_unknown() -> None:
     model = prototype_classifier(*embeddings(60, 0), threshold=0.8)
     middle = model.weight[0] + model.weight[1]
@@ -46,7 +34,7 @@ def test_vector_between_classes_is_unknown() -> None:
 
 
 def test_restricting_objects_does_not_rename_the_others() -> None:
-    model = fit_classifier(*embeddings(300, 0)).with_threshold(0.5)
+    model = prototype_classifier(*embeddings(300, 0)).with_threshold(0.5)
     vectors, names = embeddings(100, 2)
     restricted = model.classify(vectors, objects=["ribosome"])
     free = model.classify(vectors)
@@ -74,18 +62,8 @@ def test_length_of_embeddings_does_not_matter(seed: int, factor: float) -> None:
     assert model.probabilities(vectors * factor) == pytest.approx(model.probabilities(vectors), abs=1e-4)
 
 
-def test_two_classes_agree_with_scikit_learn() -> None:
-    vectors, names = embeddings(120, 0)
-    two = np.array([name != "vlp" for name in names])
-    kept = [name for name in names if name != "vlp"]
-    model = fit_classifier(vectors[two], kept, penalty=1.0)
-    reference = LogisticRegression(C=1.0).fit(vectors[two], kept)
-    assert model.class_names == tuple(reference.classes_)
-    assert model.probabilities(vectors) == pytest.approx(reference.predict_proba(vectors), abs=1e-4)
-
-
 def test_arrays_round_trip() -> None:
-    model = fit_classifier(*embeddings(100, 0))
+    model = prototype_classifier(*embeddings(100, 0))
     again = Classifier.from_arrays(model.to_arrays(), model.class_names)
     vectors, _ = embeddings(20, 1)
     assert again.probabilities(vectors) == pytest.approx(model.probabilities(vectors))
@@ -106,9 +84,3 @@ def test_weights_that_do_not_fit_are_refused() -> None:
 def test_no_embeddings_give_no_names() -> None:
     result = prototype_classifier(*embeddings(60, 0)).classify(np.zeros((0, 32), np.float32))
     assert result.names == ()
-
-
-def test_fit_needs_two_classes() -> None:
-    vectors, _ = embeddings(10, 0)
-    with pytest.raises(ValueError, match="two classes"):
-        fit_classifier(vectors, ["apo"] * 10)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryosiam.identification import UNKNOWN, Classification, Classifier
+from cryosiam.identification import UNKNOWN, Classification, NamingClassifier, read_classifier
 from cryosiam.stages.classify.config import ClassifyConfig
 from cryosiam.stages.instances.run import load_particles
 
@@ -77,10 +77,10 @@ class ClassifyStage:
             return None
         return tuple(name for name in self.config.objects if name != UNKNOWN)
 
-    def _classifier(self) -> Classifier | None:
+    def _classifier(self) -> NamingClassifier | None:
         """Return the weights' classifier; None where they embed without naming, as imported ones do."""
         model = self.load()
         if not model.classifier and not model.card.species:
             return None
-        classifier = Classifier.from_arrays(model.classifier, model.card.species)
+        classifier = read_classifier(model.classifier, model.card.species)
         return classifier if self.config.confidence is None else classifier.with_threshold(self.config.confidence)
