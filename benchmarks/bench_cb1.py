@@ -1,0 +1,195 @@
+"""Measure weights on the test tomograms of CB-1, beside the thesis' tables.
+
+    cryosiam simulate benchmark test --out cb1/
+    python benchmarks/bench_cb1.py cb1/project.json
+
+prints the tables and writes them to ``benchmarks/cb1.md``. Every tomogram is worked on three times by `cryosiam pick`,
+in a process of its own: the noiseless tomogram (column clean), the one the microscope gives (noisy), and what the
+network's own denoising makes of that (denoised). `cryosiam.evaluation` compares the results with the truth. The
+project is only read; results go to a project of their own that lies over it, and are removed once they are measured.
+Figures of each tomogram and column stay as JSON, so that a stopped benchmark goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cb1_tables import COLUMNS, report
+
+import cryosiam
+from cryosiam.cli.networks_used import networks_used
+from cryosiam.evaluation.czii import CZII_WEIGHTS
+from cryosiam.evaluation.evaluate import evaluate
+from cryosiam.evaluation.project import Annotator, Request
+from cryosiam.files import write_text_whole
+from cryosiam.integrations.copick.annotations import CopickAnnotations
+
+BIN = Path(sys.executable).parent
+TRUTH = Annotator("truth", "1")
+USER = "cryosiam"
+NOISY_TYPE, CLEAN_TYPE = "wbp", "clean"
+DENOISED_TYPE = f"{NOISY_TYPE}-denoised-{USER}-noisy"
+TOMOGRAM_TYPES = {"clean": CLEAN_TYPE, "noisy": NOISY_TYPE, "denoised": DENOISED_TYPE}
+"""What `cryosiam pick` reads for each column; the last is what it wrote for the second."""
+
+HIT_FRACTION = 0.5
+MEMORY = "3G"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is measured.
+
+    Parameters
+    ----------
+    project
+        Project file with the test tomograms, made by `cryosiam simulate benchmark`.
+    weights
+        Name or folder.
+    digest
+        Identifies the weights.
+    results
+        Folder of the JSON files, of these weights alone.
+    """
+
+    project: Path
+    weights: str
+    digest: str
+    results: Path
+
+    def record_path(self, run: str, column: str) -> Path:
+        """Return the JSON file of a tomogram and column."""
+        return self.results / f"{run}-{column}.json"
+
+    def measure(self, run: str, columns: list[str]) -> None:
+        """Measure what is missing of one tomogram."""
+        missing = [column for column in columns if not self.record_path(run, column).exists()]
+        if not missing:
+            return
+        if "denoised" in missing and "noisy" not in missing:
+            missing.insert(0, "noisy")
+        folder = self.results / "work" / run
+        project = _project_over(self.project, folder)
+        for column in sorted(missing, key=list(TOMOGRAM_TYPES).index):
+            print(f"{run}, {column}", flush=True)
+            cost = _pick(project, run, column, self.weights)
+            started = time.perf_counter()
+            figures = _evaluate(project, run, column)
+            record = {
+                "run": run,
+                "column": column,
+                "weights": self.digest,
+                "cryosiam": cryosiam.__version__,
+                "pick": cost,
+                "evaluation_seconds": round(time.perf_counter() - started, 1),
+                "evaluation": figures,
+            }
+            write_text_whole(self.record_path(run, column), json.dumps(record, indent=1) + "\n")
+        shutil.rmtree(folder)
+
+    def records(self, runs: list[str], columns: list[str]) -> list[dict[str, Any]]:
+        """Return what has been measured of some tomograms."""
+        paths = [self.record_path(run, column) for run in runs for column in columns]
+        return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def weights_digest(weights: str) -> str:
+    """Return a digest of all networks that `cryosiam pick` uses."""
+    networks = networks_used(weights, "pick")
+    cards = [*networks.dense, *([networks.subtomogram] if networks.subtomogram else [])]
+    return hashlib.sha256("".join(card.model_dump_json() for card in cards).encode()).hexdigest()
+
+
+def _project_over(project: Path, folder: Path) -> Path:
+    """Return a project that shows the runs of another one and keeps to itself what is added."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.loads(project.read_text())
+    content["static_root"] = content["overlay_root"]
+    content["static_fs_args"] = content.get("overlay_fs_args", {})
+    content["overlay_root"] = f"local://{(folder / 'overlay').absolute()}"
+    over = folder / "project.json"
+    write_text_whole(over, json.dumps(content, indent=1))
+    (folder / "overlay" / "ExperimentRuns").mkdir(parents=True, exist_ok=True)
+    return over
+
+
+def _pick(project: Path, run: str, column: str, weights: str) -> dict[str, Any]:
+    """Run `cryosiam pick`; return its wall time in seconds and the peak memory of its stages in GiB.
+
+    Raises
+    ------
+    SystemExit
+        If it fails; its output is shown.
+    """
+    out = project.parent / column
+    command = [str(BIN / "cryosiam"), "pick", "--copick", str(project), "--run", run, "--out", str(out), "--quiet"]
+    command += ["--tomogram", TOMOGRAM_TYPES[column], "--user-id", USER, "--session-id", column]
+    command += ["--weights", weights, "--memory", MEMORY]
+    if run.startswith("Z"):
+        # The challenge names its species, so the user knows them.
+        command += ["--objects", ",".join(sorted(_czii_species(project, run)))]
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    record = json.loads((out / "manifest.json").read_text())["runs"][run]
+    peak = max(stage["peak_memory_mib"] for part in ("stages", "products") for stage in record[part].values())
+    return {"seconds": round(time.perf_counter() - started, 1), "peak_memory_gib": round(peak / 1024, 2)}
+
+
+def _czii_species(project: Path, run: str) -> set[str]:
+    return set(CopickAnnotations(project, [run]).picks(run, TRUTH).class_names) & set(CZII_WEIGHTS)
+
+
+def _evaluate(project: Path, run: str, column: str) -> dict[str, Any]:
+    """Compare the results of one column with the truth."""
+    with tempfile.TemporaryDirectory(dir=project.parent) as scratch:
+        request = Request(
+            truth=TRUTH,
+            predicted=Annotator(USER, column),
+            hit_fraction=HIT_FRACTION,
+            clean=CLEAN_TYPE,
+            # Only of the noisy tomogram does the denoised one say something.
+            denoised=DENOISED_TYPE if column == "noisy" else "none",
+            source=NOISY_TYPE if column == "noisy" else None,
+            embeddings=None,
+            scratch=Path(scratch),
+        )
+        return evaluate(CopickAnnotations(project, [run]), request).model_dump(mode="json")
+
+
+def main() -> None:
+    """Run the benchmark that the options describe."""
+    parser = argparse.ArgumentParser(description="Measure weights on the test tomograms of CB-1.")
+    parser.add_argument("project", type=Path, help="project with the test tomograms")
+    parser.add_argument("--weights", default="light", help="name or folder")
+    parser.add_argument("--only", help="tomograms to measure, such as G1,Z1; by default all there are")
+    parser.add_argument("--columns", default=",".join(COLUMNS), help="of clean, noisy, denoised")
+    parser.add_argument("--results", type=Path, help="folder of the JSON files; by default beside the project")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("cb1.md"), help="the report")
+    options = parser.parse_args()
+    digest = weights_digest(options.weights)
+    parent = options.results or options.project.parent / "bench-cb1"
+    benchmark = Benchmark(options.project, options.weights, digest, parent / digest[:12])
+    runs = CopickAnnotations(options.project, options.only.split(",") if options.only else None).runs()
+    columns = [column for column in COLUMNS if column in options.columns.split(",")]
+    for run in runs:
+        benchmark.measure(run, columns)
+    command = f"python {' '.join(sys.argv)}"
+    text = "\n".join(report(benchmark.records(runs, columns), command, f"{options.weights} ({digest[:12]})"))
+    options.out.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
