@@ -18,11 +18,11 @@ from cryosiam.domain import SEMANTIC_CLASSES
 from cryosiam.errors import TrainingError
 from cryosiam.evaluation.volumes import confusion_table, dice_of
 from cryosiam.networks.dense import DenseTrunk, depth_to_space
-from cryosiam.networks.losses import semantic_loss
+from cryosiam.networks.losses import mean_dice_loss, semantic_loss
 from cryosiam.training.imaged import imaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 CLASSES: Final = len(SEMANTIC_CLASSES)
 
+_TOGETHER: Final = 4
+
 
 class ProbeBudget(BaseModel):
     """What every probe is given, alike for all trunks that are compared.
@@ -40,8 +42,8 @@ class ProbeBudget(BaseModel):
     ----------
     patches, patch_zyx
         Labelled patches, and their size in voxels.
-    steps, batch, learning_rate
-        Of the linear head.
+    steps, cells, learning_rate
+        Of the linear head: each step sees that many cells of the voxel embedding, of any patches.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +51,7 @@ class ProbeBudget(BaseModel):
     patches: int = Field(default=64, gt=0)
     patch_zyx: tuple[int, int, int] = (64, 64, 64)
     steps: int = Field(default=300, gt=0)
-    batch: int = Field(default=4, gt=0)
+    cells: int = Field(default=16384, gt=0)
     learning_rate: float = Field(default=0.01, gt=0)
 
 
@@ -188,11 +190,10 @@ def probe_semantic(
         Dice of each class over all voxels of all volumes, NaN for a class that does not occur, and ``all``, the mean
         over those that do.
     """
-    batches = labelled.batches(budget.patch_zyx, budget.batch, seed)
-    count = -(-budget.patches // budget.batch)
+    batches = labelled.batches(budget.patch_zyx, _TOGETHER, seed)
+    count = -(-budget.patches // _TOGETHER)
     _take_statistics(trunk, batches, count)
-    features, labels = _embedded(trunk, batches, count)
-    head = _fit_head(features, labels, trunk.config.encoder.stem_stride, budget, seed)
+    head = _fit_head(*_cells(trunk, batches, count), trunk.config.encoder.stem_stride, budget, seed)
     table = np.zeros((CLASSES, CLASSES), np.int64)
     for volume in held_out:
         predicted, truth = _predict(trunk, head, volume)
@@ -231,14 +232,21 @@ def _take_statistics(trunk: DenseTrunk, batches: Batches, count: int) -> None:
 
 
 @torch.inference_mode()
-def _embedded(trunk: DenseTrunk, batches: Batches, count: int) -> tuple[Tensor, Tensor]:
-    """Return the embeddings, in half precision to save memory, and the classes of all patches."""
+def _cells(trunk: DenseTrunk, batches: Batches, count: int) -> tuple[Tensor, Tensor]:
+    """Return embeddings ``(n, d)``, in half precision to save memory, and the classes ``(n, s**3)`` of their voxels."""
     features, labels = [], []
     for number in range(count):
         batch = batches(number)
-        features.append(trunk(batch["noisy"]).half())
-        labels.append(batch["semantic"])
+        features.append(trunk(batch["noisy"]).half().movedim(1, -1).flatten(0, -2))
+        labels.append(_voxels_of_cells(batch["semantic"], trunk.config.encoder.stem_stride))
     return torch.cat(features), torch.cat(labels)
+
+
+def _voxels_of_cells(labels: Tensor, scale: int) -> Tensor:
+    """Return the labels ``(n, scale**3)`` of every cell, in the order of `depth_to_space`, of ``(b, z, y, x)``."""
+    b, z, y, x = labels.shape
+    cells = labels.reshape(b, z // scale, scale, y // scale, scale, x // scale, scale)
+    return cells.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, scale**3)
 
 
 def _fit_head(features: Tensor, labels: Tensor, scale: int, budget: ProbeBudget, seed: int) -> LinearHead:
@@ -247,19 +255,17 @@ def _fit_head(features: Tensor, labels: Tensor, scale: int, budget: ProbeBudget,
         head = LinearHead(features.shape[1], scale)
     optimiser = torch.optim.AdamW(head.parameters(), budget.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, budget.steps)
-    for chosen in _draws(len(features), budget, seed):
-        loss = semantic_loss(head(features[chosen].float()), labels[chosen])
+    draw = torch.Generator().manual_seed(seed)
+    for _ in range(budget.steps):
+        chosen = torch.randint(len(features), (budget.cells,), generator=draw)
+        logits = head.layer(features[chosen].float().T[None, :, :, None, None])
+        voxels = logits.reshape(1, CLASSES, scale**3, len(chosen), 1)
+        loss = semantic_loss(voxels, labels[chosen].T[None, :, :, None], dice=mean_dice_loss)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return head.eval()
-
-
-def _draws(count: int, budget: ProbeBudget, seed: int) -> Iterator[NDArray[np.int64]]:
-    rng = np.random.default_rng([seed, 4])
-    for _ in range(budget.steps):
-        yield rng.integers(0, count, budget.batch)
 
 
 @torch.inference_mode()
