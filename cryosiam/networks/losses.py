@@ -74,8 +74,9 @@ def mean_dice_loss(logits: Tensor, labels: Tensor, known: Tensor | None = None) 
     overlap, volume, predicted = _sums(logits, labels, known)
     if not bool(volume.any()):
         return 0.0 * logits.float().sum()
-    dice = 2 * overlap / (volume + predicted)
-    return 1.0 - dice[volume > 0].mean()
+    # A class that is neither there nor predicted has no Dice; dividing for it would spoil every gradient.
+    there = volume > 0
+    return 1.0 - (2 * overlap[there] / (volume[there] + predicted[there])).mean()
 
 
 def _sums(logits: Tensor, labels: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
