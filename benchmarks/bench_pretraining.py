@@ -16,18 +16,19 @@ import platform
 import statistics
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pretraining_tables import CONFIGURATIONS, TABLES, Configuration, ablation_table, pays_table
+from pretraining_tables import CONFIGURATIONS, RANK, TABLES, Configuration, ablation_table, pays_table
 
 from cryosiam.files import whole_file
 from cryosiam.networks.config import DenseConfig, EncoderConfig
 from cryosiam.networks.dense import DenseTrunk
+from cryosiam.training.collapse import measure_health
 from cryosiam.training.data import SimulatedSource
 from cryosiam.training.dense_pretraining import pretraining_task
 from cryosiam.training.fit import fit
@@ -171,6 +172,8 @@ def pretrained_trunk(configuration: Configuration, budget: Budget, data: Data, s
         seed=seed,
     )
     task = pretraining_task(config, configuration.plan, data.unlabelled, budget.batch, seed)
+    # Some configurations may collapse; that is a result here and no reason to stop.
+    task = replace(task, embeddings=None)
     trunk: DenseTrunk = fit(task, optimiser, folder).model.trunk  # type: ignore[assignment]
     return trunk
 
@@ -224,9 +227,12 @@ def run(
 
 
 def probed(trunk: DenseTrunk, budget: Budget, data: Data, seed: int) -> dict[str, float]:
-    """Probe a trunk."""
+    """Return Dice by class of a probed trunk, and in how many directions its embeddings differ."""
     probe = ProbeBudget(patches=budget.labelled_patches, patch_zyx=PATCH, steps=budget.probe_steps)
-    return probe_semantic(trunk, data.labelled, data.held_out, probe, seed)
+    dice = probe_semantic(trunk, data.labelled, data.held_out, probe, seed)
+    with torch.inference_mode():
+        embedded = trunk(torch.from_numpy(data.held_out[0].noisy)[None, None]).movedim(1, -1).flatten(0, -2)
+    return {**dice, RANK: measure_health(embedded[:: len(embedded) // 2048]).effective_rank}
 
 
 def run_weights(spec: str, seeds: range, budget: Budget, data: Data, results: Results) -> None:

@@ -12,6 +12,8 @@ from cryosiam.training.two_views import SelfSupervision
 
 EMBEDDING = 64
 ROWS = (*SEMANTIC_CLASSES, "all")
+RANK = "effective rank"
+"""Directions in which embeddings of one volume differ (Roy and Vetterli 2007); 1 where they collapsed."""
 
 
 @dataclass(frozen=True)
@@ -115,26 +117,25 @@ TABLES: dict[str, tuple[Column, ...]] = {
 """The thesis' ablations; it lists microtubules before particles, here classes stand in the order of `ROWS`."""
 
 Results = Mapping[str, Sequence[Mapping[str, float]]]
-"""Dice by class, of every seed, by the name of what was probed."""
+"""Dice by class and effective rank, of every seed, by the name of what was probed."""
 
 
 def ablation_table(title: str, results: Results) -> list[str]:
-    """Return one table as Markdown: ours beside the thesis', ``-`` where ours was not run."""
+    """Return one table as Markdown: ours beside the thesis', ``-`` where there is none."""
     columns = TABLES[title]
+    ours = {row: [mean_and_spread(results, column.configuration, row) for column in columns] for row in (*ROWS, RANK)}
     lines = [f"### {title}", "", "| Dice, ours / thesis | " + " | ".join(column.title for column in columns) + " |"]
     lines.append("| --- |" + " --- |" * len(columns))
     for index, row in enumerate(ROWS):
-        cells = [
-            f"{mean_and_spread(results, column.configuration, row)} / {column.thesis[index]:.3f}" for column in columns
-        ]
+        cells = [f"{mine} / {column.thesis[index]:.3f}" for mine, column in zip(ours[row], columns, strict=True)]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    return [*lines, ""]
+    return [*lines, f"| {RANK} | " + " | ".join(f"{mine} / -" for mine in ours[RANK]) + " |", ""]
 
 
 def pays_table(results: Results, names: Mapping[str, str]) -> list[str]:
-    """Return Dice by class of several probes as Markdown, by name and title."""
+    """Return figures of several probes as Markdown, by name and title."""
     lines = ["| Dice | " + " | ".join(names.values()) + " |", "| --- |" + " --- |" * len(names)]
-    for row in ROWS:
+    for row in (*ROWS, RANK):
         lines.append(f"| {row} | " + " | ".join(mean_and_spread(results, name, row) for name in names) + " |")
     seeds = " | ".join(str(len(results.get(name, ()))) for name in names)
     return [*lines, f"| seeds | {seeds} |", ""]
@@ -142,8 +143,9 @@ def pays_table(results: Results, names: Mapping[str, str]) -> list[str]:
 
 def mean_and_spread(results: Results, name: str, row: str) -> str:
     """Return mean and standard deviation over the seeds, the mean alone of one seed, ``-`` of none."""
-    values = [result[row] for result in results.get(name, ())]
+    values = [result[row] for result in results.get(name, ()) if row in result]
     if not values:
         return "-"
-    mean = f"{statistics.fmean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+    digits = 1 if row == RANK else 3
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"

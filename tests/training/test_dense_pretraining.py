@@ -7,74 +7,45 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from cryosiam.errors import InputError, TrainingError
+from cryosiam.errors import InputError
 from cryosiam.networks.config import DENSE_PRESETS, DenseConfig, EncoderConfig
-from cryosiam.networks.simsiam import DenseSimSiam, crop, negative_cosine, symmetric_loss
-from cryosiam.training.augment.views import ViewRecipe
+from cryosiam.networks.simsiam import DenseSimSiam, negative_cosine, symmetric_loss
 from cryosiam.training.collapse import measure_health
 from cryosiam.training.dense_pretraining import pretrain_dense, pretraining_task, voxel_embeddings
 from cryosiam.training.fit import fit
 from cryosiam.training.limits import Limits
-from cryosiam.training.probe import (
-    LabelledVolume,
-    ProbeBudget,
-    probe_semantic,
-    random_trunk,
-    split_specimens,
-)
 from cryosiam.training.recipe import OptimiserRecipe, Recipe, read_recipe
-from cryosiam.training.specimens import StoredSpecimen
 from cryosiam.training.starting import open_start, starting_network
 from cryosiam.training.task import Batches
-from cryosiam.training.two_views import SelfSupervision, TwoViewBatches, draw_crops
+from cryosiam.training.two_views import SelfSupervision
 
 TINY = DenseConfig(
     encoder=EncoderConfig(stem_kernel=3, stem_stride=2, planes=(4, 8)), fpn_channels=8, embedding_channels=16
 )
 PLAN = SelfSupervision(patch_zyx=(24, 24, 24), view_zyx=(16, 16, 16), global_channels=16)
-UNCHANGED = ViewRecipe(
-    low_pass_sigma_voxels=None,
-    high_pass_narrow_sigma_voxels=None,
-    high_pass_wide_sigma_voxels=None,
-    noise_sigma=None,
-    masked_share=None,
-)
 
 
 class Blobs:
-    """Patches of noise with balls in them; the balls are particles."""
+    """Patches of noise with dark balls in them."""
 
     def batches(self, size_zyx: tuple[int, int, int], batch: int, seed: int) -> Batches:
         def one(number: int) -> dict[str, Tensor]:
             made = [blobs(size_zyx, np.random.default_rng([seed, number, index])) for index in range(batch)]
-            return {
-                "noisy": torch.from_numpy(np.stack([noisy for noisy, _ in made]))[:, None],
-                "semantic": torch.from_numpy(np.stack([labels for _, labels in made])),
-            }
+            return {"noisy": torch.from_numpy(np.stack(made))[:, None]}
 
         return one
 
 
-def blobs(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"))
+def blobs(shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    grid = np.indices(shape)
     centres = rng.uniform(0, min(shape), (3, 3))
-    inside = np.any([((grid - c[:, None, None, None]) ** 2).sum(0) < 16 for c in centres], axis=0)
+    inside = np.any([((grid - centre[:, None, None, None]) ** 2).sum(0) < 16 for centre in centres], axis=0)
     noisy = rng.standard_normal(shape, np.float32) - 2 * inside.astype(np.float32)
-    return (noisy - noisy.mean()) / noisy.std(), np.where(inside, 2, 0).astype(np.int64)
-
-
-class Numbered:
-    """Patches whose voxels tell where in the patch they lie."""
-
-    def batches(self, size_zyx: tuple[int, int, int], batch: int, seed: int) -> Batches:
-        numbers = torch.arange(math.prod(size_zyx), dtype=torch.float32).reshape(1, 1, *size_zyx)
-        return lambda number: {"noisy": numbers.expand(batch, 1, *size_zyx)}
+    return (noisy - noisy.mean()) / noisy.std()
 
 
 def test_loss_of_a_hand_worked_case() -> None:
@@ -137,58 +108,6 @@ def test_overlaps_off_the_coarsest_grid_are_refused() -> None:
         model(view, view, ((2, 0, 0), (16, 16, 16)), ((0, 0, 0), (14, 16, 16)))
     with pytest.raises(ValueError, match="of one size"):
         model(view, view, ((4, 0, 0), (16, 16, 16)), ((0, 0, 0), (8, 16, 16)))
-
-
-SIZES = st.tuples(*[st.integers(1, 6)] * 3)
-
-
-@settings(max_examples=50)
-@given(
-    view=SIZES,
-    room=SIZES,
-    stride=st.sampled_from([1, 2, 4, 8]),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_overlap_regions_of_both_views_show_the_same_voxels(
-    view: tuple[int, int, int], room: tuple[int, int, int], stride: int, seed: int
-) -> None:
-    size = (view[0] * stride, view[1] * stride, view[2] * stride)
-    extra = [min(r * stride + 1, n - 1) for r, n in zip(room, size, strict=True)]
-    patch = (size[0] + extra[0], size[1] + extra[1], size[2] + extra[2])
-    crops = draw_crops(patch, size, stride, np.random.default_rng(seed))
-    voxels = torch.arange(math.prod(patch)).reshape(1, 1, *patch)
-    first, second = (voxels[0, 0][crops.slices(side)][None, None] for side in (0, 1))
-    assert first.shape == second.shape == (1, 1, *size)
-    seen = crop(first, crops.overlap(0), 1)
-    assert torch.equal(seen, crop(second, crops.overlap(1), 1))
-    # Nothing that both show is left out.
-    assert set(seen.flatten().tolist()) == set(first.flatten().tolist()) & set(second.flatten().tolist())
-    # The same at the coarsest stride, where a cell is named by its first voxel.
-    coarse = [one[..., ::stride, ::stride, ::stride] for one in (first, second)]
-    assert torch.equal(crop(coarse[0], crops.overlap(0), stride), crop(coarse[1], crops.overlap(1), stride))
-
-
-def test_batches_cut_views_where_they_say_and_come_again() -> None:
-    plan = PLAN.model_copy(update={"views": UNCHANGED})
-    made = [TwoViewBatches(Numbered().batches(plan.patch_zyx, 3, 1), plan, 4, 1) for _ in range(2)]
-    starts = set()
-    for number in range(8):
-        batch, again = made[0](number), made[1](number)
-        assert all(torch.equal(batch[name], again[name]) for name in batch)
-        assert all(len(value) == 3 for value in batch.values())
-        (a1, b1), (a2, b2) = batch["overlap"][0].tolist()
-        first, second = crop(batch["view1"], (a1, b1), 1), crop(batch["view2"], (a2, b2), 1)
-        assert torch.equal(first, second)
-        starts.add(batch["view1"][0, 0, 0, 0, 0].item())
-    assert len(starts) > 1
-
-
-def test_views_are_changed_each_in_its_own_way() -> None:
-    masked = UNCHANGED.model_copy(update={"masked_share": (0.3, 0.3)})
-    plan = SelfSupervision(patch_zyx=(16, 16, 16), view_zyx=(16, 16, 16), views=masked)
-    batch = TwoViewBatches(Blobs().batches(plan.patch_zyx, 2, 1), plan, 4, 1)(0)
-    assert not torch.equal(batch["view1"], batch["view2"])
-    assert not torch.equal(batch["view1"][0], batch["view1"][1])
 
 
 def test_pretraining_lowers_the_loss_and_does_not_collapse(tmp_path: Path) -> None:
@@ -261,85 +180,3 @@ def test_what_does_not_fit_the_network_is_said_in_a_sentence(tmp_path: Path) -> 
         pretrain_dense(named, Blobs(), tmp_path, Limits(), lambda line: None)
     with pytest.raises(ValidationError, match="more than half"):
         SelfSupervision(patch_zyx=(64, 64, 64), view_zyx=(32, 48, 48))
-
-
-PROBE = ProbeBudget(patches=8, patch_zyx=(16, 16, 16), steps=60, cells=512, learning_rate=0.05)
-
-
-class Telling:
-    """Patches whose grey values tell the class."""
-
-    def batches(self, size_zyx: tuple[int, int, int], batch: int, seed: int) -> Batches:
-        def one(number: int) -> dict[str, Tensor]:
-            noisy, labels = told((batch, *size_zyx), seed * 1000 + number)
-            return {"noisy": noisy[:, None], "semantic": labels}
-
-        return one
-
-
-def told(shape: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor]:
-    coarse = torch.rand(tuple(n if axis == 0 else n // 4 for axis, n in enumerate(shape)), generator=seeded(seed))
-    labels = (coarse * 6).long()
-    for axis in (1, 2, 3):
-        labels = labels.repeat_interleave(4, dim=axis)
-    return (labels.float() - 2.5) / 1.7, labels
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def test_the_probe_finds_classes_that_can_be_seen_and_leaves_the_trunk_alone() -> None:
-    noisy, labels = told((1, 16, 16, 16), 77)
-    held_out = [LabelledVolume(noisy[0].numpy(), labels[0].numpy())]
-    trunk = random_trunk(TINY, 1)
-    weights = {name: value.clone() for name, value in trunk.named_parameters()}
-    dice = probe_semantic(trunk, Telling(), held_out, PROBE, seed=1)
-    assert all(torch.equal(value, weights[name]) for name, value in trunk.named_parameters())
-    assert dice["all"] > 0.3
-    shuffled = [LabelledVolume(noisy[0].flip(0, 1, 2).numpy().copy(), labels[0].numpy())]
-    assert probe_semantic(trunk, Telling(), shuffled, PROBE, seed=1)["all"] < dice["all"] - 0.1
-    assert probe_semantic(random_trunk(TINY, 1), Telling(), held_out, PROBE, seed=1) == dice
-
-
-class Parity:
-    """Patches of noise; the class of a voxel is told by where in its cell it lies, by nothing else."""
-
-    def batches(self, size_zyx: tuple[int, int, int], batch: int, seed: int) -> Batches:
-        def one(number: int) -> dict[str, Tensor]:
-            noisy = torch.randn(batch, 1, *size_zyx, generator=seeded(number))
-            return {"noisy": noisy, "semantic": parity(size_zyx).expand(batch, *size_zyx)}
-
-        return one
-
-
-def parity(shape: tuple[int, int, int]) -> Tensor:
-    z, y, x = torch.meshgrid(*(torch.arange(n) % 2 for n in shape), indexing="ij")
-    return z + 2 * x + (1 - x) * (1 - z) * 4 * y
-
-
-def test_the_probe_tells_the_voxels_of_a_cell_apart() -> None:
-    labels = parity((16, 16, 16))
-    held_out = [LabelledVolume(torch.randn(16, 16, 16, generator=seeded(5)).numpy(), labels.numpy())]
-    dice = probe_semantic(random_trunk(TINY, 1), Parity(), held_out, PROBE)
-    assert dice["all"] == pytest.approx(1.0)
-    assert math.isnan(dice["filament"])
-
-
-def specimens(folder: Path, counts: dict[str, int]) -> list[StoredSpecimen]:
-    return [StoredSpecimen(folder / f"{name}-{seed:05d}") for name, n in counts.items() for seed in range(n)]
-
-
-@given(general=st.integers(2, 40), chromatin=st.integers(2, 10), seed=st.integers(0, 99))
-def test_specimens_held_out_are_seen_nowhere_else(general: int, chromatin: int, seed: int) -> None:
-    split = split_specimens(specimens(Path("x"), {"general": general, "chromatin": chromatin}), seed=seed)
-    assert not set(split.held_out) & set(split.unlabelled)
-    assert set(split.labelled) <= set(split.unlabelled)
-    assert len(split.held_out) + len(split.unlabelled) == general + chromatin
-    for part in (split.unlabelled, split.labelled, split.held_out):
-        assert {one.folder.name.split("-")[0] for one in part} == {"general", "chromatin"}
-
-
-def test_a_preset_of_one_specimen_cannot_be_split() -> None:
-    with pytest.raises(TrainingError, match="there is one of 'general'"):
-        split_specimens(specimens(Path("x"), {"general": 1}))
