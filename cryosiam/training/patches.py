@@ -6,43 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from cryosiam.training.augment.grey import augment_grey
+from cryosiam.training.augment.orientation import orient
 
+if TYPE_CHECKING:
     from cryosiam.training.imaged import ImagedSpecimen
 
 LABELS = ("semantic", "sample", "boundary", "distance")
-
-
-def augment_grey(patch: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Change grey values only: low-pass, high-pass or noise, then gain and offset.
-
-    The ranges are those of the thesis where they leave the signal of a noisy volume alive: low-pass sigma 0.5 to 1
-    voxel, difference of Gaussians, additive noise of 0.1 to 0.5 standard deviations.
-    """
-    choice = rng.random()
-    if choice < 0.15:
-        patch = ndimage.gaussian_filter(patch, rng.uniform(0.4, 1.0))
-        patch /= max(float(patch.std()), 1e-3)
-    elif choice < 0.25:
-        patch = patch - ndimage.gaussian_filter(patch, rng.uniform(8, 20))
-        patch /= max(float(patch.std()), 1e-3)
-    elif choice < 0.4:
-        patch = patch + rng.normal(0, rng.uniform(0.1, 0.5), patch.shape).astype(np.float32)
-    return (patch * rng.uniform(0.85, 1.15) + rng.uniform(-0.15, 0.15)).astype(np.float32)
-
-
-def orient(arrays: dict[str, NDArray[np.generic]], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
-    """Flip along each axis and turn by quarters about z, all arrays alike.
-
-    A quarter turn moves the tilt axis from y to x, so the network meets the missing wedge along both.
-    """
-    flips = tuple(axis for axis in range(3) if rng.random() < 0.5)
-    quarters = int(rng.integers(4))
-    return {name: np.rot90(np.flip(array, flips), quarters, axes=(1, 2)) for name, array in arrays.items()}
 
 
 def cut_patch(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from cryosiam.training.augment.resampling import mirrored
 
 _TRUNCATED_AT: Final = 4.0
 
@@ -48,7 +51,6 @@ def _blur_matrix(length: int, sigma_voxels: float) -> Tensor:
     offsets = torch.arange(-radius, radius + 1)
     weights = torch.exp(-0.5 * (offsets.double() / sigma_voxels) ** 2)
     weights /= weights.sum()
-    source = (torch.arange(length)[:, None] + offsets) % (2 * length)
-    source = torch.minimum(source, 2 * length - 1 - source)
+    source = torch.from_numpy(mirrored(np.arange(length)[:, None] + offsets.numpy(), length))
     matrix = torch.zeros(length, length, dtype=torch.float64)
     return matrix.scatter_add_(1, source, weights.expand(length, -1)).float()

@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from cryosiam.training.augment.blur import gaussian_blur
+from cryosiam.training.augment.contrast import contrast, with_contrast
 from cryosiam.training.augment.ranges import Range, ShareRange, drawn
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def random_view(
     Tensor
         ``(z, y, x)`` float32. Masked voxels hold the mean of the volume.
     """
-    deviation, mean = _contrast(volume, support)
+    deviation, mean = contrast(volume, support)
     changes = _drawn_changes(recipe, rng)
     view = volume
     if "low_pass" in changes and recipe.low_pass_sigma_voxels:
@@ -79,7 +80,7 @@ def random_view(
         wide = drawn(recipe.high_pass_wide_sigma_voxels, rng)
         view = gaussian_blur(view, narrow) - gaussian_blur(view, wide)
     if view is not volume:
-        view = _rescaled(view, mean, deviation, support)
+        view = with_contrast(view, deviation, mean, support)
     if "noise" in changes and recipe.noise_sigma:
         noise = torch.from_numpy(rng.standard_normal(tuple(volume.shape), np.float32))
         view = torch.add(view, noise * (deviation * drawn(recipe.noise_sigma, rng)))
@@ -97,18 +98,3 @@ def _drawn_changes(recipe: ViewRecipe, rng: np.random.Generator) -> tuple[str, .
     allowed = tuple(name for name, limits in ranges.items() if limits)
     plans = [(), *((name,) for name in allowed), allowed]
     return plans[int(rng.integers(len(plans)))]
-
-
-def _contrast(volume: Tensor, support: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return standard deviation and mean, both 0 where there is no voxel."""
-    counted = volume if support is None else volume[support]
-    if counted.numel() == 0:
-        return volume.new_zeros(()), volume.new_zeros(())
-    return torch.std_mean(counted, correction=0)
-
-
-def _rescaled(view: Tensor, mean: Tensor, deviation: Tensor, support: Tensor | None) -> Tensor:
-    own_deviation, own_mean = _contrast(view, support)
-    # A flat view stays flat: the little that rounding leaves of it must not become its contrast.
-    least = 1e-5 * (deviation + own_mean.abs() + mean.abs()) + torch.finfo(torch.float32).tiny
-    return (view - own_mean) * (deviation / torch.maximum(own_deviation, least)) + mean
