@@ -185,8 +185,10 @@ def main() -> None:
     columns = [column for column in COLUMNS if column in options.columns.split(",")]
     for run in runs:
         benchmark.measure(run, columns)
-    command = f"python {' '.join(sys.argv)}"
-    text = "\n".join(report(benchmark.records(runs, columns), command, f"{options.weights} ({digest[:12]})"))
+    # Where files lie on this machine says nothing to others.
+    command = f"python benchmarks/{' '.join(Path(word).name for word in sys.argv)}"
+    weights = f"{Path(options.weights).name} ({digest[:12]})"
+    text = "\n".join(report(benchmark.records(runs, columns), command, weights))
     options.out.write_text(text)
     print(text)
 
