@@ -16,8 +16,8 @@ from cryosiam.training.augment.ranges import Range, drawn
 if TYPE_CHECKING:
     from torch import Tensor
 
-_FLOOR: Final = 0.1
-"""Added to both transfer functions: tomograms keep some signal at the zeros, as tilted images differ in defocus."""
+_FLOOR: Final = 0.5
+"""Added to both transfer functions: noise does not vanish at their zeros, and a ring of it must not be blown up."""
 
 _SAMPLES: Final = 512
 
@@ -45,7 +45,7 @@ class ContrastTransferRecipe(BaseModel):
     defocus_um: Range = (1.5, 6.0)
     plate_chance: float = Field(default=0.1, ge=0, le=1)
     phase_shift_deg: Range = (40.0, 120.0)
-    most: float = Field(default=2.5, ge=1)
+    most: float = Field(default=2.0, ge=1)
 
     def draw(self, rng: np.random.Generator) -> tuple[CTF, CTF]:
         """Draw contrast transfer before and after."""
@@ -72,11 +72,11 @@ class ThicknessRecipe(BaseModel):
 
 
 def with_contrast_transfer(
-    volume: Tensor, voxel_size_angstrom: float, before: CTF, after: CTF, most: float = 2.5
+    volume: Tensor, voxel_size_angstrom: float, before: CTF, after: CTF, most: float = 2.0
 ) -> Tensor:
     """Change how strongly each spatial frequency is seen, as if taken with another transfer function.
 
-    Each is multiplied by ``(|after| + 0.1) / (|before| + 0.1)``. Signs stay: the tomogram's own correction is unknown.
+    Each is multiplied by ``(|after| + 0.5) / (|before| + 0.5)``. Signs stay: the tomogram's own correction is unknown.
 
     Parameters
     ----------
