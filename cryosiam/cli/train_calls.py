@@ -58,8 +58,8 @@ def _check(options: TrainOptions) -> None:
         raise TrainingError("training needs Lightning, which is not installed; pip install 'cryosiam[train]'")
     if options.copick is not None and options.structures is not None:
         raise InputError("give either --structures, to learn from simulated specimens, or --copick, not both")
-    if options.copick is None and options.labels is not None:
-        raise InputError("--labels names annotations of a project; give the project with --copick")
+    if options.copick is None and (options.labels, options.tomogram, options.runs) != (None, None, None):
+        raise InputError("--labels, --tomogram and --run choose from a project; give the project with --copick")
     check_structures_dir(options.structures)
 
 

@@ -53,7 +53,16 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="USER/SESSION",
-        help="Whose annotations of the project to learn from, such as [b]curator/1[/].",
+        help="Whose annotations of the project to learn from, such as [b]curator/1[/], or which: "
+        "[b]membrane=NAME:USER/SESSION, particle=NAME:USER/SESSION[/]. Needed where there are several.",
+        rich_help_panel=INPUT_PANEL,
+    ),
+]
+BackgroundUnknown = Annotated[
+    bool,
+    typer.Option(
+        "--background-unknown",
+        help="What has no label may be anything: for tomograms that are annotated in part.",
         rich_help_panel=INPUT_PANEL,
     ),
 ]
@@ -117,6 +126,7 @@ class TrainOptions:
     structures: Structures = None
     copick: Copick = None
     labels: Labels = None
+    background_unknown: BackgroundUnknown = False
     tomogram: TomogramType = None
     runs: Runs = None
     start: Start = None
@@ -129,7 +139,7 @@ class TrainOptions:
     quiet: Quiet = False
 
 
-PROJECT_OPTIONS = frozenset({"copick", "labels", "tomogram", "runs"})
+PROJECT_OPTIONS = frozenset({"copick", "labels", "background_unknown", "tomogram", "runs"})
 """Options of stages that can learn from a user's own annotations."""
 
 HEAD_OPTIONS = frozenset({"freeze_trunk", "on_denoised"})

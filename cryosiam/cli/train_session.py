@@ -18,11 +18,16 @@ from cryosiam.training.recipe import OptimiserRecipe
 from cryosiam.weights import Task, read_cards
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryosiam.cli.train_options import TrainOptions
     from cryosiam.training.data import SimulatedSource
+    from cryosiam.training.labelled import LabelledSource
+    from cryosiam.training.labelled_scenes import LabelledScene
     from cryosiam.training.particles import Particles
     from cryosiam.training.recipe import Recipe
     from cryosiam.training.scenes import Scene
+    from cryosiam.training.task import PatchSource
     from cryosiam.weights import DenseWeights, WeightsCard
 
 
@@ -70,19 +75,42 @@ class Session:
             typer.echo(text)
 
     @cached_property
-    def source(self) -> SimulatedSource:
-        """Patches to learn from; specimens that are missing are built."""
+    def source(self) -> PatchSource:
+        """Patches to learn from."""
+        return self._simulated if self.options.copick is None else self._project[0]
+
+    @cached_property
+    def validation(self) -> Sequence[Scene]:
+        """Tomograms held out; simulated ones that are missing are made."""
+        from cryosiam.training.data import validation_scenes
+
+        if self.options.copick is not None:
+            return self._project[1]
+        return validation_scenes(self.out / "validation", self._structures, self.recipe)
+
+    @cached_property
+    def _simulated(self) -> SimulatedSource:
+        """Specimens that are imaged anew all the time; those that are missing are built."""
         from cryosiam.training.data import check_structures, simulated_source
 
         check_structures(self.out / "specimens", self.out / "validation", self._structures, self.recipe)
         return simulated_source(self.out / "specimens", self._structures, self.recipe, self.report)
 
     @cached_property
-    def validation(self) -> list[Scene]:
-        """Tomograms held out; those that are missing are simulated."""
-        from cryosiam.training.data import validation_scenes
+    def _project(self) -> tuple[LabelledSource, list[LabelledScene]]:
+        """Annotated tomograms of a project, and those of them that are held out."""
+        from cryosiam.integrations.copick.training_data import ProjectLabels, project_data
 
-        return validation_scenes(self.out / "validation", self._structures, self.recipe)
+        options = self.options
+        assert options.copick is not None
+        wanted = ProjectLabels(
+            options.copick,
+            options.labels,
+            options.tomogram,
+            tuple(options.runs) if options.runs else None,
+            background_known=not options.background_unknown,
+        )
+        return project_data(self.out / "tomograms", wanted, self.recipe, self.report)
 
     @cached_property
     def particles(self) -> Particles:
@@ -90,7 +118,7 @@ class Session:
         from cryosiam.training.particles import recipe_particles
 
         dense = self._finder
-        return recipe_particles(self.recipe, self.source, dense, self._particles_of(dense), self.report)
+        return recipe_particles(self.recipe, self._simulated, dense, self._particles_of(dense), self.report)
 
     @cached_property
     def strangers(self) -> Particles:
@@ -198,6 +226,7 @@ class Session:
             "labels": self.options.labels,
             "tomogram": self.options.tomogram,
             "runs": self.options.runs,
+            "background_unknown": self.options.background_unknown,
             "freeze_trunk": self.options.freeze_trunk,
             "on_denoised": self.options.on_denoised,
         }

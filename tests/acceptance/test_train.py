@@ -1,0 +1,281 @@
+"""The installed ``cryosiam train``: stages make weights that `pick` takes, go on after any end, or say one sentence."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+RECIPE: dict[str, Any] = {
+    "name": "light",
+    "voxel_size_angstrom": 10.0,
+    "specimens": [{"preset": "demo", "seeds": [1, 2], "shape_zyx": [80, 64, 64], "share": 1.0}],
+    "validation": {"seeds": [9001, 9002], "shape_zyx": [48, 80, 80]},
+    "patch_zyx": [32, 48, 48],
+    "self_supervision": {"patch_zyx": [32, 32, 32], "view_zyx": [24, 24, 24]},
+    "pretrain_dense": {"steps": 2, "batch": 2, "learning_rate": 0.002},
+    "dense": {"steps": 2, "batch": 1, "learning_rate": 0.002},
+    "particles": 40,
+    "pretrain_subtomogram": {"steps": 2, "batch": 4, "learning_rate": 0.001},
+    "contrastive": {"steps": 2, "batch": 4, "learning_rate": 0.001},
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's cache and weights out of the tests, and spare the processor."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CRYOSIAM_WEIGHTS", str(tmp_path / "own-weights"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with specimens and held-out tomograms of simple shapes, so that no structure is looked for."""
+    from cryosiam.simulation.shapes import builtin_shape, builtin_species
+    from cryosiam.simulation.spec import SpeciesSpec
+    from cryosiam.training.data import simulated_source
+    from cryosiam.training.recipe import Recipe
+    from cryosiam.training.scenes import make_scenes
+
+    out = tmp_path_factory.mktemp("train")
+    recipe = Recipe.model_validate(RECIPE)
+    simulated_source(out / "specimens", out, recipe, lambda _: None)
+    species = {one.name: one for one in builtin_species(10.0)}
+    packed = [SpeciesSpec(name=name, source=f"builtin:{name}") for name in species]
+    species["nucleosome"] = builtin_shape("nucleosome", 10.0)
+    first, last = recipe.validation.seeds
+    make_scenes(out / "validation", range(first, last + 1), recipe.validation.shape_zyx, packed, species)
+    return out
+
+
+@pytest.fixture
+def out(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, to train in."""
+    return shutil.copytree(prepared, tmp_path / "out")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return write_recipe(tmp_path)
+
+
+def write_recipe(folder: Path, change: dict[str, Any] | None = None) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, **(change or {})}))
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    found = (path for path in sorted(folder.rglob("*")) if path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in found}
+
+
+def assert_refused(result: Any, *words: str) -> None:
+    """Check that one sentence was said, that it holds all ``words``, and that the exit code tells."""
+    assert result.returncode == 1, result.stdout + result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in result.stdout + result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def test_recipes_are_listed_and_printed(call: Any, tmp_path: Path) -> None:
+    listed = call("train", "recipes")
+    assert listed.returncode == 0
+    assert any(line.startswith("light") for line in listed.stdout.splitlines())
+    printed = call("train", "recipes", "light")
+    (tmp_path / "mine.yaml").write_text(printed.stdout)
+    assert yaml.safe_load(printed.stdout)["name"] == "light"
+    assert_refused(call("train", "recipes", "heavy"), "heavy", "light")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"colour": "red"}, ["colour", "no such entry"]),
+        ({"dense": {"steps": "many", "batch": 1, "learning_rate": 0.1}}, ["dense.steps", "integer"]),
+        ({"dense": {"steps": 0, "batch": 1, "learning_rate": 0.1}}, ["dense.steps", "greater than 0"]),
+        ({"pretrain_dense": {"steps": 2, "batch": 2, "learning_rate": float("nan")}}, ["learning_rate", "finite"]),
+        ({"voxel_size_angstrom": -1}, ["voxel_size_angstrom"]),
+        ({"patch_zyx": [32, 32]}, ["patch_zyx"]),
+        ({"specimens": []}, ["specimens"]),
+        ({"validation": {"seeds": [2, 1], "shape_zyx": [48, 80, 80]}}, ["validation.seeds", "2 to 1"]),
+        ({"name": "heavy"}, ["heavy", "light"]),
+        ({"specimens": [{"preset": "nowhere", "seeds": [1, 1], "shape_zyx": [80, 64, 64], "share": 1}]}, ["nowhere"]),
+    ],
+)
+def test_impossible_recipes_get_a_sentence(tmp_path: Path, call: Any, change: dict[str, Any], words: list[str]) -> None:
+    recipe = write_recipe(tmp_path, change)
+    assert_refused(call("train", "dense", "--recipe", recipe, "--out", tmp_path / "new"), *words)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("text", ["name: [", "only words", "", "- 1"])
+def test_files_that_are_no_recipe_get_a_sentence(tmp_path: Path, call: Any, text: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    refused = call("train", "dense", "--recipe", tmp_path / "recipe.yaml", "--out", tmp_path / "new")
+    assert_refused(refused, "not a training recipe")
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_not_there_or_not_free_gets_a_sentence(tmp_path: Path, call: Any, recipe: Path) -> None:
+    new = tmp_path / "new"
+    words = ("--recipe", recipe)
+    assert_refused(call("train", "dense", "--recipe", tmp_path / "none.yaml", "--out", new), "none.yaml", "light")
+    assert_refused(call("train", "dense", *words, "--out", recipe), "is a file")
+    assert_refused(call("train", "dense", *words, "--out", recipe / "inside"), "another --out")
+    assert_refused(call("train", "dense", *words, "--out", new, "--structures", tmp_path / "no"), "--structures")
+    assert_refused(call("train", "dense", *words, "--out", new, "--time-budget", "soon"), "soon", "1h30m")
+    assert_refused(call("train", "dense", *words, "--out", new, "--time-budget", "0s"), "--time-budget")
+    assert_refused(call("train", "dense", *words, "--out", new, "--labels", "me/1"), "--copick")
+    assert_refused(call("train", "dense", *words, "--out", new, "--from", tmp_path / "no"), "no weights")
+    assert not new.exists()
+
+
+def test_structures_that_are_missing_are_named_before_anything_is_built(tmp_path: Path, call: Any) -> None:
+    """The folder is there, what the recipe's presets name is not in it."""
+    group = {"preset": "training", "seeds": [1, 1], "shape_zyx": [96, 64, 64], "share": 1.0}
+    recipe = write_recipe(tmp_path, {"specimens": [*RECIPE["specimens"], group]})
+    (tmp_path / "structures").mkdir()
+    words = ("--recipe", recipe, "--structures", tmp_path / "structures")
+    assert_refused(call("train", "dense", *words, "--out", tmp_path / "new"), "6z6u", "--structures")
+    assert not (tmp_path / "new").exists()
+
+
+def weights_digest(out: Path, stem: str) -> str:
+    digest: str = json.loads((out / "weights" / f"{stem}.json").read_text())["sha256"]
+    return digest
+
+
+def log_steps(out: Path, stage: str) -> list[int]:
+    with (out / stage / "log.csv").open() as stream:
+        return [int(row["step"]) for row in csv.DictReader(stream)]
+
+
+def test_a_stage_makes_weights_once(out: Path, call: Any, recipe: Path) -> None:
+    words = ("train", "pretrain-dense", "--recipe", recipe, "--out", out)
+    made = call(*words)
+    assert made.returncode == 0, made.stderr
+    assert f"weights written to {out / 'weights'}" in made.stdout
+    assert log_steps(out, "pretrain-dense") == [1, 2]
+    assert any((out / "pretrain-dense" / "tensorboard").iterdir())
+    before = contents(out)
+    again = call(*words)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines() == [f"pretrain-dense: done already; its weights are in {out / 'weights'}"]
+    assert contents(out) == before
+    other = write_recipe(out.parent, {"pretrain_dense": {"steps": 4, "batch": 2, "learning_rate": 0.002}})
+    assert_refused(call(*words[:3], other, *words[4:]), "pretrain_dense.steps", "2, not 4", "another --out")
+    assert contents(out) == before
+    # What other stages learn by is none of its business.
+    other = write_recipe(out.parent, {"dense": {"steps": 7, "batch": 1, "learning_rate": 0.002}})
+    assert "done already" in call(*words[:3], other, *words[4:]).stdout
+
+
+def test_out_of_time_it_says_how_far_it_is_and_goes_on(out: Path, call: Any, recipe: Path) -> None:
+    words = ("train", "pretrain-dense", "--recipe", recipe, "--out", out)
+    stopped = call(*words, "--time-budget", "0.01s")
+    assert stopped.returncode == 0, stopped.stderr
+    assert "the time is up after 1 steps" in stopped.stdout
+    assert "run the same command again to go on" in stopped.stdout
+    assert not (out / "weights").exists()
+    damaged_checkpoints_are_refused(out / "pretrain-dense" / "checkpoint.pt", lambda: call(*words))
+    done = call(*words, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert log_steps(out, "pretrain-dense") == [1, 2]
+    assert (out / "weights" / "pretraining.safetensors").is_file()
+
+
+class Code:
+    """Something that would run a program when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return (os.mkdir, (str(Path(tempfile.gettempdir()) / "cryosiam-code-was-run"),))
+
+
+def damaged_checkpoints_are_refused(checkpoint: Path, train: Any) -> None:
+    good = checkpoint.read_bytes()
+    with_code = io.BytesIO()
+    torch.save({"model": Code()}, with_code)
+    for bad in (good[: len(good) // 2], b"", with_code.getvalue()):
+        checkpoint.write_bytes(bad)
+        assert_refused(train(), str(checkpoint.parent))
+        assert checkpoint.read_bytes() == bad
+    assert not (Path(tempfile.gettempdir()) / "cryosiam-code-was-run").exists()
+    checkpoint.write_bytes(good)
+
+
+def test_a_loss_that_is_no_number_ends_training(out: Path, call: Any, weights: Path) -> None:
+    change = {"dense": {"steps": 10, "batch": 1, "learning_rate": 1e30, "warmup_steps": 0}}
+    recipe = write_recipe(out.parent, change)
+    refused = call("train", "dense", "--recipe", recipe, "--out", out, "--from", weights)
+    assert_refused(refused, "finite", "learning rate")
+    assert not (out / "weights").exists()
+
+
+def test_one_head_learns_and_the_others_stay(out: Path, call: Any, recipe: Path, weights: Path) -> None:
+    words = ("train", "semantic", "--recipe", recipe, "--out", out, "--from", weights, "--freeze-trunk")
+    made = call(*words)
+    assert made.returncode == 0, made.stderr
+    from cryosiam.weights import load_dense
+
+    before, after = load_dense(weights).network.state_dict(), load_dense(out / "weights").network.state_dict()
+    changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"semantic"}
+    assert "done already" in call(*words).stdout
+    assert_refused(call(*words[:-1]), "freeze_trunk", "another --out")
+
+
+def changed_card(weights: Path, folder: Path, **changes: Any) -> Path:
+    """Return a copy of weights with another card for the dense network."""
+    shutil.copytree(weights, folder)
+    card = json.loads((folder / "dense.json").read_text())
+    (folder / "dense.json").write_text(json.dumps({**card, **changes}))
+    return folder
+
+
+def test_weights_that_do_not_fit_get_a_sentence(
+    out: Path, tmp_path: Path, call: Any, recipe: Path, weights: Path
+) -> None:
+    before = contents(out)
+    words = ("train", "dense", "--recipe", recipe, "--out", out)
+    assert_refused(call(*words, "--from", changed_card(weights, tmp_path / "coarse", voxel_size_angstrom=20)), "20 Å")
+    network = json.loads((weights / "dense.json").read_text())["network"] | {"fpn_channels": 7}
+    assert_refused(call(*words, "--from", changed_card(weights, tmp_path / "other", network=network)), "do not fit")
+    cut = shutil.copytree(weights, tmp_path / "cut")
+    (cut / "dense.safetensors").write_bytes((cut / "dense.safetensors").read_bytes()[:100])
+    assert_refused(call(*words, "--from", cut), "truncated")
+    assert_refused(call("train", "semantic", *words[2:]), "pretrain-dense", "--from")
+    for stage in ("pretrain-subtomogram", "contrastive", "classifier"):
+        assert_refused(call("train", stage, *words[2:]), "weights", "--from")
+    assert contents(out) == before
+
+
+def test_without_lightning_it_says_what_to_install(
+    tmp_path: Path, call: Any, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    refused = call("train", "dense", "--recipe", recipe, "--out", tmp_path / "new")
+    assert_refused(refused, "Lightning", "pip install 'cryosiam[train]'")
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_at_once_in_one_folder_are_refused(out: Path, call: Any, recipe: Path) -> None:
+    with (out / ".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert_refused(call("train", "pretrain-dense", "--recipe", recipe, "--out", out), "another cryosiam process")
