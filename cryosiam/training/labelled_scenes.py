@@ -273,9 +273,8 @@ class _Rasters:
             return
         nearest = np.full(self.shape, np.inf, np.float32)
         centres = indices_from_positions(picks.positions_angstrom, self.voxel_angstrom)
-        for number, (centre, radius) in enumerate(
-            zip(centres, picks.radii_angstrom / self.voxel_angstrom, strict=True), start=1
-        ):
+        radii: NDArray[np.float64] = picks.radii_angstrom / self.voxel_angstrom
+        for number, (centre, radius) in enumerate(zip(centres, radii, strict=True), start=1):
             low = np.maximum(np.ceil(centre - radius), 0).astype(int)
             high = np.minimum(np.floor(centre + radius) + 1, self.shape).astype(int)
             if (low >= high).any():
