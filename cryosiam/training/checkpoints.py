@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -131,7 +132,10 @@ class Checkpoints:
         if not path.exists():
             return None
         try:
-            content = torch.load(path, weights_only=True, map_location="cpu")
+            with warnings.catch_warnings():
+                # Of a file that is no checkpoint torch says more than that.
+                warnings.simplefilter("ignore", UserWarning)
+                content = torch.load(path, weights_only=True, map_location="cpu")
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise TrainingError(f"{path} is damaged or no checkpoint: remove it to start the stage again") from error
         if not isinstance(content, dict) or not {"name", "recipe", "averaged"} <= content.keys():

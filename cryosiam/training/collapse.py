@@ -41,11 +41,13 @@ class Health:
     @property
     def collapsed(self) -> bool:
         """Whether they lie in a point, or on a line."""
-        return self.spread < LEAST_SPREAD or (self.rows >= ENOUGH_ROWS and self.effective_rank < LEAST_RANK)
+        point = self.rows > 1 and self.spread < LEAST_SPREAD
+        line = self.rows >= ENOUGH_ROWS and self.effective_rank < LEAST_RANK
+        return point or line
 
 
 def measure_health(embeddings: Tensor) -> Health:
-    """Measure embeddings ``(n, d)`` of different inputs, at least two."""
+    """Measure embeddings ``(n, d)`` of ``n`` different inputs."""
     unit = F.normalize(embeddings.detach().float(), dim=1)
     centred = unit - unit.mean(dim=0)
     rows, dimensions = centred.shape

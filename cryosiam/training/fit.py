@@ -85,7 +85,9 @@ def fit(
     StorageError
         If the folder cannot be written; the checkpoint before stays whole.
     KeyboardInterrupt
-        After Ctrl-C, once the step is done and the checkpoint is written.
+        After Ctrl-C, once the step is done and the checkpoint is written. A second Ctrl-C stops at once.
+    SystemExit
+        After SIGTERM, likewise; and in processes that help others, once the stage is done.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -118,16 +118,16 @@ class Lines:
         self._name, self._first, self._steps, self._report = name, first, steps, report
         self._started = self._last = time.monotonic()
 
-    def step(self, step: int, figures: Mapping[str, float]) -> None:
-        """Say how far it is, if the last line is long ago."""
+    def step(self, step: int, loss: float, waited: float) -> None:
+        """Say how far it is, with the loss and the share of time spent waiting, if the last line is long ago."""
         now = time.monotonic()
         if now - self._last < LINE_SECONDS:
             return
         self._last = now
         each = (now - self._started) / (step - self._first)
         self._report(
-            f"{self._name}: step {step} of {self._steps}, {described(figures)}, {each:.2g} s a step, "
-            f"about {duration(each * (self._steps - step))} left"
+            f"{self._name}: step {step} of {self._steps}, loss {loss:.4g}, {each:.2g} s a step, "
+            f"waited for data {waited:.0%} of the time, about {duration(each * (self._steps - step))} left"
         )
 
 

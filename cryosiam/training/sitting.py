@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +23,7 @@ from cryosiam.training.schedule import average_decay, average_into, learning_rat
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from types import FrameType
 
     from torch import Tensor, nn
 
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 LOG_EVERY: Final = 10
 """Steps whose figures stay on the device before they are read: reading makes a GPU wait."""
+
+TERMINATED: Final = 128 + signal.SIGTERM
+"""Exit code after a polite kill, as shells have it."""
 
 COLLAPSE_EVERY: Final = 50
 VALIDATIONS: Final = 20
@@ -63,7 +69,7 @@ class Sitting(Callback):
         self._first, self._spent_s, self._waited_s = progress.step, progress.seconds, progress.waited_s
         self._validate_every = limits.validate_every_steps or max(1, recipe.steps // VALIDATIONS)
         self._watch = CollapseWatch()
-        self._stop_asked = False
+        self._stop_asked = self._terminated = False
         self._rows: list[dict[str, Any]] = []
         self._shown: dict[str, float] = {}
         self._log: TrainingLog | None = None
@@ -98,6 +104,8 @@ class Sitting(Callback):
                     self._log.close()
                 if learner.batches is not None:
                     learner.batches.close()
+        if self._terminated:
+            raise SystemExit(TERMINATED)
         if self._stop_asked:
             raise KeyboardInterrupt
         if not trainer.is_global_zero and trainer.strategy.launcher is not None:
@@ -113,6 +121,15 @@ class Sitting(Callback):
             self._log = TrainingLog(self._folder, self._first)
             if trainer.progress_bar_callback is None:
                 self._lines = Lines(self._task.name, self._first, self._recipe.steps, self._report)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take a polite kill as a wish to stop after the step.
+
+        Lightning's own handler, which it removes at the end with this one, makes several processes wait for each
+        other without end.
+        """
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._terminate)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -142,6 +159,9 @@ class Sitting(Callback):
         already, self._stop_asked = self._stop_asked, True
         return not already
 
+    def _terminate(self, _number: int, _frame: FrameType | None) -> None:
+        self._terminated = True
+
     def _measure_time(self, learner: Learner) -> None:
         assert learner.batches is not None
         self._progress.seconds = self._spent_s + time.monotonic() - self._started
@@ -149,7 +169,7 @@ class Sitting(Callback):
 
     def _after_step(self, trainer: Trainer, learner: Learner, batch: Batch) -> bool:
         """Do the main process's work after a step; return whether to stop."""
-        step, now = self._progress.step, time.monotonic()
+        step = self._progress.step
         row: dict[str, Any] = {"step": step, **learner.figures}
         row["learning_rate"] = learning_rate(self._recipe, step - 1)
         row["waited"] = self._progress.waited_s / max(self._progress.seconds, 1e-9)
@@ -158,10 +178,10 @@ class Sitting(Callback):
             row.update(self._check_embeddings(trainer, batch))
         if self._task.validate is not None and (step % self._validate_every == 0 or step == self._recipe.steps):
             row.update(self._validate())
-        budget = self._limits.time_budget_s
+        budget, now = self._limits.time_budget_s, time.monotonic()
         stop = (
             self._stop_asked
-            or trainer.received_sigterm
+            or self._terminated
             or self._progress.stopped_early
             or (budget is not None and now - self._started >= budget)
         )
@@ -192,7 +212,7 @@ class Sitting(Callback):
             )
         self._shown = {"loss": rows[-1]["total"], "waited": rows[-1]["waited"]}
         if self._lines is not None:
-            self._lines.step(self._progress.step, self._shown)
+            self._lines.step(self._progress.step, rows[-1]["total"], rows[-1]["waited"])
 
     def _check_embeddings(self, trainer: Trainer, batch: Batch) -> Mapping[str, float]:
         health = measure_health(self._embed(trainer, batch))
