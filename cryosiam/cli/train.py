@@ -40,7 +40,7 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
     "denoise": ("Train the denoising head (thesis 3.2.2, equation 8).", frozenset(), (SIMULATED,)),
     "lamella": ("Train the head that finds the sample.", frozenset(), (SIMULATED, OWN)),
     "semantic": (
-        "Train the head that tells classes apart (thesis 3.2.2, equations 9 to 12).",
+        "Train the head that tells classes apart (thesis 3.2.2, equations 9 and 10).",
         frozenset(),
         (SIMULATED, OWN),
     ),
