@@ -42,6 +42,7 @@ SIZE_NEIGHBOURS: Final = 6
 VIEWS: Final = ParticleViewRecipe(shift_share=1 / 16, crop_share=0.0, grey=None)
 """Any rotation and a small shift; grey values stay, because real differences between images are in the particles."""
 
+_SMALLEST_BATCH: Final = 4
 _LOGIT_SCALE: Final = 10.0
 _SMOOTHING: Final = 0.05
 
@@ -247,20 +248,21 @@ class SizeMatched:
     particles
         Those with a name.
     batch
-        Particles in a batch; a multiple of the size of a group.
+        Particles in a batch, 4 or more; those that fill no group are left out.
     seed
         Of species, particles and views.
 
     Raises
     ------
     InputError
-        If the batch is too small for a group.
+        If the batch is too small.
     """
 
     def __init__(self, particles: Particles, batch: int, seed: int) -> None:
-        self._per_group = min(SPECIES_PER_GROUP, len(particles.species)) * PARTICLES_PER_SPECIES
-        if batch < self._per_group:
-            raise InputError(f"a batch of {batch} particles is too small; contrastive learning needs {self._per_group}")
+        if batch < _SMALLEST_BATCH:
+            raise InputError(f"contrastive learning compares pairs: give it batches of {_SMALLEST_BATCH} or more")
+        self._together = min(SPECIES_PER_GROUP, len(particles.species), batch // 2)
+        self._of_each = min(PARTICLES_PER_SPECIES, batch // self._together)
         self._particles, self._batch, self._seed = particles, batch, seed
         label = {name: number for number, name in enumerate(particles.species)}
         self._labels = np.array([label[name] for name in particles.names], np.int64)
@@ -271,18 +273,19 @@ class SizeMatched:
         """Return ``view`` ``(b, 1, box, box, box)`` float32, and ``label`` and ``group`` ``(b,)`` int64."""
         rng = np.random.default_rng([self._seed, number])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        groups = [self._group(rng) for _ in range(self._batch // self._per_group)]
+        size = self._together * self._of_each
+        groups = [self._group(rng) for _ in range(self._batch // size)]
         index = np.concatenate(groups)
         return {
             "view": random_particle_view(self._particles.cubes(index), generator, VIEWS),
             "label": torch.from_numpy(self._labels[index]),
-            "group": torch.arange(len(groups)).repeat_interleave(self._per_group),
+            "group": torch.arange(len(groups)).repeat_interleave(size),
         }
 
     def _group(self, rng: np.random.Generator) -> NDArray[np.int64]:
         anchor = int(rng.integers(len(self._members)))
-        others = rng.permutation(self._alike[anchor])[: self._per_group // PARTICLES_PER_SPECIES - 1]
-        chosen = [rng.choice(self._members[one], PARTICLES_PER_SPECIES) for one in (anchor, *others)]
+        others = rng.permutation(self._alike[anchor])[: self._together - 1]
+        chosen = [rng.choice(self._members[one], self._of_each) for one in (anchor, *others)]
         return np.concatenate(chosen)
 
 

@@ -118,15 +118,28 @@ def _check_classifier(card: WeightsCard, network: nn.Module, tensors: Mapping[st
         return
     if not isinstance(card.network, SubtomogramConfig):
         raise WeightsError(f"{card.stem}.safetensors holds a classifier, which only subtomogram weights have")
-    count = len(card.species)
-    wanted = {"weight": (count, card.network.embedding_channels), "bias": (count,)}
-    for name, shape in wanted.items():
-        found = own.get(CLASSIFIER_PREFIX + name)
-        if found is None or tuple(found.shape) != shape:
+    shapes = {name.removeprefix(CLASSIFIER_PREFIX): tuple(value.shape) for name, value in own.items()}
+    for name, shape in _classifier_shapes(shapes, len(card.species), card.network.embedding_channels).items():
+        if shapes.get(name) != shape:
             raise WeightsError(
-                f"the classifier in {card.stem}.safetensors should have a {name} of shape {shape} for its {count} "
-                f"species and has {'none' if found is None else tuple(found.shape)}"
+                f"the classifier in {card.stem}.safetensors should have a {name} of shape {shape} for its "
+                f"{len(card.species)} species and has {shapes.get(name, 'none')}"
             )
+
+
+def _classifier_shapes(
+    shapes: Mapping[str, tuple[int, ...]], species: int, channels: int
+) -> dict[str, tuple[int, ...]]:
+    """Return what a classifier of this kind must hold: references, or layers each of which reads the one before."""
+    if "references" in shapes and "weight" not in shapes:
+        count = shapes["references"][0]
+        return {"references": (max(count, species), channels), "members": (count,)}
+    wanted: dict[str, tuple[int, ...]] = {}
+    for number in range(sum(name.startswith("hidden") and name.endswith(".weight") for name in shapes)):
+        width = shapes.get(f"hidden{number}.weight", (0,))[0]
+        wanted |= {f"hidden{number}.weight": (width, channels), f"hidden{number}.bias": (width,)}
+        channels = width
+    return {**wanted, "weight": (species, channels), "bias": (species,)}
 
 
 def _check_answer(card: WeightsCard, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
