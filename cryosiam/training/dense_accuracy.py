@@ -51,11 +51,14 @@ def calibrate(
             picks = found.table.to_picks(scene.folder.name, parts[0].card.voxel_size_angstrom)
             features.append(found.table.features)
             truth.append(hits(picks, scene.picks(), true_radii_angstrom(scene, parts[0].card.voxel_size_angstrom)))
-    if not truth or np.concatenate(truth).all() or not np.concatenate(truth).any():
+    right = np.concatenate(truth) if truth else np.zeros(0, bool)
+    if right.all() or not right.any():
         why = "what was found is all true or all false" if truth else "no scene is left for it"
         report(f"scores of instances are not calibrated: {why}")
         return None
-    return fit_score_calibration(np.concatenate(features), np.concatenate(truth)).to_json()
+    scene_of = np.repeat(np.arange(len(truth)), [len(one) for one in truth])
+    groups = scene_of if len(truth) > 1 else None
+    return fit_score_calibration(np.concatenate(features), right, groups=groups).to_json()
 
 
 def true_radii_angstrom(scene: Scene, voxel_size_angstrom: float) -> dict[str, float]:

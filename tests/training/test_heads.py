@@ -1,8 +1,11 @@
 """One task at a time: what is frozen stays, networks are put together, and `pick` finds what it needs."""
 
 import copy
+import subprocess
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -121,6 +124,22 @@ def test_on_denoised_the_networks_are_chained(tmp_path: Path, source: LabelledSo
     # Both have the trunk that denoised, frozen, so they share a file.
     assert parts["dense-semantic-instance"].input == "denoised"
     assert set(networks_used(str(out / "weights"), "instances").heads) == set(DENSE_HEADS)
+
+
+@pytest.mark.slow
+def test_pick_runs_on_networks_in_a_chain(tmp_path: Path, source: LabelledSource, scene: LabelledScene) -> None:
+    out, start = tmp_path / "out", Path("light")
+    train_heads(RECIPE, "semantic", source, [scene], out, Limits(), silent, start=start, on_denoised=True)
+    assert [(card.stem, card.input) for card in read_cards(out / "weights", Task.DENSE)] == [
+        ("dense-denoise-lamella-instance", "tomogram"),
+        ("dense-semantic", "denoised"),
+    ]
+    with mrcfile.new(tmp_path / "toy.mrc", data=np.asarray(scene.array("noisy"), np.float32)) as file:
+        file.voxel_size = VOXEL
+    options = ["--mrc", str(tmp_path / "toy.mrc"), "--weights", str(out / "weights"), "--out", str(tmp_path / "p")]
+    done = subprocess.run(["cryosiam", "pick", *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "p").rglob("*semantic*"))
 
 
 def test_the_denoiser_in_front_does_not_learn(tmp_path: Path, source: LabelledSource, scene: LabelledScene) -> None:
