@@ -17,6 +17,7 @@ from cryosiam.errors import InputError
 from cryosiam.geometry import indices_from_positions, nearest_voxels, positions_from_indices
 from cryosiam.inference.normalisation import measure_normalisation, z_slabs
 from cryosiam.inference.resampling import NearestVolume, ResampledVolume, on_grid
+from cryosiam.pipeline.storage import storage_errors
 from cryosiam.simulation.fast.targets import boundary_and_distance
 from cryosiam.training.head_losses import HeadTask
 from cryosiam.training.scene_patches import FACTS, KNOWN, KNOWN_BITS
@@ -72,7 +73,7 @@ class LabelledTomogram:
     volumes
         Labelled voxels; where they overlap, the first counts.
     picks
-        Particles with their radii, or None where nobody picked. Where no volume labels particles, they are spheres.
+        Particles with their radii, or None where nobody picked. Where no volume shows particles, they are spheres.
     sample, clean
         Mask of the sample, and a clean volume in which solvent is 0 and protein about 1 away, where there are any.
     complete
@@ -133,6 +134,8 @@ def store_labelled(folder: Path, labelled: LabelledTomogram, voxel_size_angstrom
     ------
     InputError
         If labels are on another grid than the tomogram, or the tomogram cannot be normalised.
+    StorageError
+        If the disk is full or ``folder`` cannot be written.
     """
     target = folder / labelled.tomogram.run
     signature = f"{voxel_size_angstrom:g} {labelled.signature}"
@@ -141,15 +144,18 @@ def store_labelled(folder: Path, labelled: LabelledTomogram, voxel_size_angstrom
     rasters = _Rasters(labelled, voxel_size_angstrom)
     arrays = rasters.arrays()
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(partial / f"{name}.npy", array)
-    np.savez(partial / "places.npz", allow_pickle=False, **_places(arrays))
-    (partial / "picks.json").write_text(json.dumps(rasters.true_picks(arrays["instances"])))
-    (partial / FACTS).write_text(json.dumps({**rasters.facts(arrays), "signature": signature}))
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
+    try:
+        with storage_errors("cannot write labelled tomograms"):
+            partial.mkdir(parents=True)
+            for name, array in arrays.items():
+                np.save(partial / f"{name}.npy", array)
+            np.savez(partial / "places.npz", allow_pickle=False, **_places(arrays))
+            (partial / "picks.json").write_text(json.dumps(rasters.true_picks(arrays["instances"])))
+            (partial / FACTS).write_text(json.dumps({**rasters.facts(arrays), "signature": signature}))
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return LabelledScene(target)
 
 
@@ -260,7 +266,8 @@ class _Rasters:
                 fresh[box] = np.where(chosen, values.astype(np.int32), 0)
             if entry.class_name == PARTICLE:
                 _add_instances(instances, fresh if entry.instances else cc3d.connected_components(fresh > 0))
-        if not any(entry.class_name == PARTICLE for entry in self.labelled.volumes):
+        if not instances.any():
+            # A volume of many classes may hold none of the particles that were picked.
             self._paint_spheres(semantic, labelled, instances)
         return semantic, labelled, instances
 

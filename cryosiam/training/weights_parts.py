@@ -9,6 +9,7 @@ import torch
 
 from cryosiam.networks.config import HEAD_NAMES
 from cryosiam.networks.dense import DenseNetwork
+from cryosiam.pipeline.storage import storage_errors
 from cryosiam.training.head_losses import HEADS
 from cryosiam.weights import DenseWeights, Task, load_dense_parts, read_cards, weights_folder
 from cryosiam.weights.folders import card_files
@@ -122,6 +123,11 @@ def write_parts(folder: Path, parts: Sequence[DenseWeights], beside: Path | str 
     -------
     list
         The cards as written.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or ``folder`` cannot be written; what was there stays.
     """
     contents: dict[str, bytes] = {}
     cards = []
@@ -131,10 +137,13 @@ def write_parts(folder: Path, parts: Sequence[DenseWeights], beside: Path | str 
         contents |= {f"{card.stem}.safetensors": payload, f"{card.stem}.json": card_text(card)}
         cards.append(card)
     stale = _dense_stems(folder) - {card.stem for card in cards}
-    write_together(folder, {**contents, **(_subtomogram_of(beside, folder) if beside is not None else {})})
-    for stem in stale:
-        (folder / f"{stem}.json").unlink()
-        (folder / f"{stem}.safetensors").unlink(missing_ok=True)
+    if beside is not None:
+        contents |= _subtomogram_of(beside, folder)
+    with storage_errors("cannot write weights"):
+        write_together(folder, contents)
+        for stem in stale:
+            (folder / f"{stem}.json").unlink()
+            (folder / f"{stem}.safetensors").unlink(missing_ok=True)
     return cards
 
 

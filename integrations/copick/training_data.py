@@ -211,7 +211,9 @@ class LabelledProject:
     def _labelled(self, run: str) -> LabelledTomogram:
         tomogram = self._source.tomogram(run)
         volumes, masks, used = self._volumes(run, tomogram)
-        picks, pick_sets = self._picks(run, has_volumes=any(one.class_name == PARTICLE for one in volumes))
+        picks, pick_sets = self._picks(
+            run, has_volumes=any(one.class_name == PARTICLE and one.values is None for one in volumes)
+        )
         clean = self._clean(run, tomogram)
         return LabelledTomogram(
             tomogram=tomogram,

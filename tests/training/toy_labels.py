@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,9 +90,3 @@ def labelled(run: str = "toy", seed: int = 0, **changes: Any) -> LabelledTomogra
 
 def silent(_: str) -> None:
     """Report nothing."""
-
-
-def folder_of(path: Path) -> Path:
-    """Make a folder for prepared tomograms."""
-    path.mkdir(exist_ok=True)
-    return path
