@@ -33,6 +33,10 @@ STAGE = "pretrain-dense"
 
 _WATCHED = 512
 
+_CELLS_FOR_BFLOAT16 = 4
+"""On a coarsest map of 2 cells an edge, bfloat16 gradients of 3x3x3 convolutions come out as noise up to infinity on
+processors (torch 2.13); with 4 cells they are right."""
+
 
 def pretrain_dense(
     recipe: Recipe, source: PatchSource, out: Path, limits: Limits, report: Callable[[str], None]
@@ -140,6 +144,7 @@ def pretraining_task(
         batches=TwoViewBatches(patches, plan, stride, seed),
         losses=losses,
         embeddings=voxel_embeddings,
+        half_precision=min(plan.view_zyx) >= _CELLS_FOR_BFLOAT16 * stride,
     )
 
 

@@ -137,6 +137,17 @@ def test_losses_that_do_not_count_teach_nothing() -> None:
     assert all(p.grad is not None for p in model.parameters())
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_gradients_are_right_in_the_precision_that_is_asked_for(seed: int) -> None:
+    """In half precision a coarsest map of 2 cells an edge gives gradients of any size."""
+    plan = SelfSupervision(patch_zyx=(16, 16, 16), view_zyx=(16, 16, 16), global_channels=16)
+    task = pretraining_task(DENSE_PRESETS["light"], plan, Blobs(), 2, seed)
+    with torch.autocast("cpu", torch.bfloat16, enabled=task.half_precision):
+        losses = task.losses(task.model, task.batches(0))
+    losses["total"].backward()
+    assert all(p.grad.norm() < 100 for p in task.model.parameters() if p.grad is not None)
+
+
 def small_recipe(steps: int = 2) -> Recipe:
     shipped = read_recipe("light")
     optimiser = OptimiserRecipe(steps=steps, batch=2, learning_rate=1e-3, warmup_steps=1, average_decay=0.5)

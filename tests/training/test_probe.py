@@ -18,7 +18,7 @@ from cryosiam.training.task import Batches
 TINY = DenseConfig(
     encoder=EncoderConfig(stem_kernel=3, stem_stride=2, planes=(4, 8)), fpn_channels=8, embedding_channels=16
 )
-PROBE = ProbeBudget(patches=8, patch_zyx=(16, 16, 16), steps=60, cells=512, learning_rate=0.05)
+PROBE = ProbeBudget(patches=8, patch_zyx=(16, 16, 16), steps=200, cells=512, learning_rate=0.05)
 
 
 class Telling:
@@ -34,10 +34,10 @@ class Telling:
 
 def told(shape: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor]:
     coarse = torch.rand(tuple(n if axis == 0 else n // 4 for axis, n in enumerate(shape)), generator=seeded(seed))
-    labels = (coarse * 6).long()
+    labels = (coarse * 3).long()
     for axis in (1, 2, 3):
         labels = labels.repeat_interleave(4, dim=axis)
-    return (labels.float() - 2.5) / 1.7, labels
+    return labels.float() - 1, labels
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -51,7 +51,7 @@ def test_the_probe_finds_classes_that_can_be_seen_and_leaves_the_trunk_alone() -
     weights = {name: value.clone() for name, value in trunk.named_parameters()}
     dice = probe_semantic(trunk, Telling(), held_out, PROBE, seed=1)
     assert all(torch.equal(value, weights[name]) for name, value in trunk.named_parameters())
-    assert dice["all"] > 0.3
+    assert dice["all"] > 0.5
     shuffled = [LabelledVolume(noisy[0].flip(0, 1, 2).numpy().copy(), labels[0].numpy())]
     assert probe_semantic(trunk, Telling(), shuffled, PROBE, seed=1)["all"] < dice["all"] - 0.1
     assert probe_semantic(random_trunk(TINY, 1), Telling(), held_out, PROBE, seed=1) == dice
