@@ -13,8 +13,8 @@ from cryosiam.cli.main import app
 
 HEAVY = frozenset(
     {
-        "bioimage_cpp", "cc3d", "copick", "gemmi", "matplotlib", "mrcfile", "numba", "numpy", "pandas", "psutil",
-        "pyarrow", "safetensors", "scipy", "skimage", "sklearn", "starfile", "torch", "zarr",
+        "bioimage_cpp", "cc3d", "copick", "gemmi", "lightning", "matplotlib", "mrcfile", "numba", "numpy",
+        "pandas", "psutil", "pyarrow", "safetensors", "scipy", "skimage", "sklearn", "starfile", "torch", "zarr",
     }
 )  # fmt: skip
 
