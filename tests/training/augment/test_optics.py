@@ -31,7 +31,8 @@ def test_frequencies_change_by_the_ratio_of_the_transfer_functions_within_bounds
     assert np.abs(found[inner] - 1).max() > 0.2
     assert found[inner].max() < 2.1
     assert found[inner].min() > 0.45
-    assert np.corrcoef(np.log(found[inner]), np.log(ratio.clip(0.5, 2)[inner]))[0, 1] > 0.95
+    # The window of the measurement fills narrow zeros up, so not every shell agrees.
+    assert np.median(np.abs(found / ratio.clip(0.5, 2) - 1)[inner]) < 0.05
 
 
 def test_a_phase_plate_brings_back_low_frequencies() -> None:
