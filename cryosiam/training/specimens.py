@@ -191,7 +191,8 @@ def _write(target: Path, preset: str, specimen: Specimen) -> None:
     partial.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(partial / f"{name}.npy", array)
-    np.savez(partial / "places.npz", **_places(specimen.semantic))
+    places: dict[str, Any] = _places(specimen.semantic)
+    np.savez(partial / "places.npz", **places)
     depth = np.count_nonzero(specimen.sample_mask) / np.prod(specimen.sample_mask.shape[1:])
     voxel = specimen.voxel_size_angstrom
     facts = {"preset": preset, "voxel_size_angstrom": voxel, "thickness_nm": max(1.0, float(depth * voxel / 10))}
