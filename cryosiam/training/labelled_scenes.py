@@ -222,9 +222,9 @@ class _Rasters:
         if picks is None or not len(picks):
             return {}
         voxels = nearest_voxels(picks.positions_angstrom, self.voxel_angstrom)
-        inside = ((voxels >= 0) & (voxels < self.shape)).all(axis=1)
-        ids = instances[tuple(voxels[inside].T)].tolist()
-        names = [name for name, keep in zip(picks.class_names, inside.tolist(), strict=True) if keep]
+        inside = np.asarray((voxels >= 0) & (voxels < self.shape)).all(axis=1)
+        ids: list[int] = instances[tuple(voxels[inside].T)].tolist()
+        names = [picks.class_names[row] for row in np.flatnonzero(inside)]
         return {number: name for number, name in zip(ids, names, strict=True) if number}
 
     def _noisy(self) -> NDArray[np.float16]:
