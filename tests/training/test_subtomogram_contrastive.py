@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from cryosiam.errors import InputError
 from cryosiam.networks.config import EncoderConfig, SubtomogramConfig
 from cryosiam.networks.subtomogram import SubtomogramNetwork
 from cryosiam.training.contrastive import (
+    NamingModel,
     Objective,
     SizeMatched,
     contrastive_loss,
@@ -137,9 +139,10 @@ def test_a_network_learns_to_tell_species_apart(objective: Objective, tmp_path: 
     torch.manual_seed(0)
     task = contrastive_task(SubtomogramNetwork(TINY), learnt, held_out, 32, 1, objective)
     batch = task.batches(10_000)
-    before = {name: float(value) for name, value in task.losses(task.model, batch).items()}
+    before = {name: value.detach().item() for name, value in task.losses(task.model, batch).items()}
     recipe = OptimiserRecipe(steps=30, batch=32, learning_rate=0.01, warmup_steps=5, average_decay=0.7)
     trained = fit(task, recipe, tmp_path)
-    after = {name: float(value) for name, value in objective_losses(trained.model, batch, objective).items()}  # type: ignore[arg-type]
+    model = cast("NamingModel", trained.model)
+    after = {name: value.detach().item() for name, value in objective_losses(model, batch, objective).items()}
     assert trained.finished
-    assert after["total"] < 0.8 * before["total"]
+    assert after["total"] < 0.3 * before["total"]

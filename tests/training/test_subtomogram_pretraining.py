@@ -55,7 +55,7 @@ def test_views_of_a_particle_come_to_lie_together(tmp_path: Path) -> None:
     task = pretraining_task(TINY, learnt, held_out, 8, 1)
     assert not task.half_precision
     batch = task.batches(10_000)
-    before = float(task.losses(task.model, batch)["total"])
+    before = task.losses(task.model, batch)["total"].detach().item()
     trained = fit(task, OptimiserRecipe(steps=30, batch=8, learning_rate=0.01, warmup_steps=5), tmp_path)
     assert float(task.losses(task.model, batch)["total"]) < before - 0.1
     assert trained.finished
