@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cryosiam.domain import SEMANTIC_CLASSES, Contrast
+from cryosiam.training.class_priors import balance_classes
+from cryosiam.training.data import SimulatedSource
 from cryosiam.training.dense_accuracy import ACCURACY_OF, calibrate, measure_dense
 from cryosiam.training.head_losses import HEADS
 from cryosiam.training.weights_parts import dense_parts_in, with_heads_only, with_network, write_parts
@@ -65,8 +67,9 @@ def export_dense(
     """Put a trained network into a weights folder beside those that are there, and return its card.
 
     Where the folder holds no dense network yet, what training started from comes along, so that the folder can do what
-    those weights could. Scores are calibrated on the first half of the held-out scenes and accuracy is measured on the
-    second; with one scene there is no calibration.
+    those weights could. Class offsets are folded into what learnt from simulated specimens. Scores are calibrated on
+    the first half of the held-out scenes and accuracy is measured on the second; with one scene there is no
+    calibration.
 
     Parameters
     ----------
@@ -83,7 +86,11 @@ def export_dense(
     """
     start = trained.start
     parts = dense_parts_in(folder) or (start.dense if start else ())
-    new = DenseWeights(trained.network.cpu().eval(), _card(trained, recipe, source))
+    network = trained.network.cpu().eval()
+    facts: dict[str, Any] = {}
+    if "semantic" in network.heads and trained.reads == "tomogram" and isinstance(source, SimulatedSource):
+        facts["class_offsets"] = balance_classes(network, source, recipe.dense.seed).tolist()
+    new = DenseWeights(network, _card(trained, recipe, source, facts))
     if trained.reads == "denoised" and start and not any("denoise" in part.card.heads for part in parts):
         denoisers = [part for part in start.dense if "denoise" in part.card.heads]
         parts = (*parts, *(with_heads_only(part, ["denoise"]) for part in denoisers))
@@ -96,13 +103,14 @@ def export_dense(
     return next(card for card in cards if set(trained.network.heads) <= set(card.heads))
 
 
-def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource) -> WeightsCard:
+def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dict[str, Any]) -> WeightsCard:
     network = trained.network
     parameters = {
         **recipe.dense.model_dump(),
         "steps": trained.steps,
         "patch_zyx": list(recipe.patch_zyx),
         "dice": recipe.dice,
+        **facts,
     }
     if trained.start is not None:
         parameters["started_from"] = str(trained.start.folder)
