@@ -8,15 +8,24 @@ import io
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
+from cryosiam.cli.main import INTERRUPTED
+from cryosiam.cli.train_stages import ALL
+from cryosiam.weights import weights_folder
+
+COMMAND = Path(sys.executable).parent / "cryosiam"
 RECIPE: dict[str, Any] = {
     "name": "light",
     "voxel_size_angstrom": 10.0,
@@ -279,3 +288,174 @@ def test_two_at_once_in_one_folder_are_refused(out: Path, call: Any, recipe: Pat
     with (out / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert_refused(call("train", "pretrain-dense", "--recipe", recipe, "--out", out), "another cryosiam process")
+
+
+def annotated(project: Any, runs: int | None = None) -> Any:
+    """Let ``me`` pick the balls of some runs of a project."""
+    objects = [{"name": "ball", "is_particle": True, "label": 1, "radius": 50.0}]
+    project.write_config(pickable_objects=objects)
+    for run, (centres, _) in list(project.truth.items())[:runs]:
+        points = [{"location": dict(zip("zyx", (10 * centre).tolist(), strict=True))} for centre in centres]
+        picks = {"pickable_object_name": "ball", "user_id": "me", "session_id": "1", "points": points}
+        path = project.folder / "overlay" / "ExperimentRuns" / run / "Picks" / "me_1_ball.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(picks))
+    return project
+
+
+def test_heads_learn_from_annotations(
+    tmp_path: Path, call: Any, recipe: Path, make_project: Any, weights: Path
+) -> None:
+    project = annotated(make_project(runs=2))
+    before = project.contents()
+    words = ("--copick", project.config, "--labels", "me/1", "--recipe", recipe, "--from", weights)
+    made = call("train", "instance", *words, "--out", tmp_path / "new", "--freeze-trunk")
+    assert made.returncode == 0, made.stderr
+    assert project.contents() == before
+    assert "TS_0" in json.loads((tmp_path / "new" / "weights" / "dense.json").read_text())["training"]["data"]
+    assert "done already" in call("train", "instance", *words, "--out", tmp_path / "new", "--freeze-trunk").stdout
+
+
+def test_annotations_that_cannot_be_learnt_from_get_a_sentence(
+    tmp_path: Path, call: Any, recipe: Path, make_project: Any, weights: Path
+) -> None:
+    new = tmp_path / "new"
+
+    def refused(project: Any, *words: object, stage: str = "instance") -> Any:
+        return call(
+            "train", stage, "--copick", project.config, "--recipe", recipe, "--from", weights, "--out", new, *words
+        )
+
+    bare = make_project("bare", runs=2)
+    assert_refused(refused(bare), "no annotations", "--labels")
+    assert_refused(refused(bare, "--labels", "me/1"), "no run", "me/1")
+    assert_refused(refused(annotated(make_project("single"))), "only run 'TS_01'", "at least one more")
+    some = annotated(make_project("some", runs=2))
+    assert_refused(refused(some, "--labels", "me"), "USER/SESSION")
+    assert_refused(refused(some, "--labels", "virus=ball:me/1"), "virus", "no class")
+    assert_refused(refused(some, "--labels", "membrane=ball:me/1, particle=ball:me/1", stage="semantic"), "membrane")
+    assert_refused(refused(some, "--structures", tmp_path), "either --structures")
+    some.add_tomogram("TS_01", np.zeros((24, 32, 36), np.float32), "mask", 20.0)
+    overlay = some.folder / "overlay" / "ExperimentRuns" / "TS_01"
+    (overlay / "Segmentations").mkdir()
+    shutil.move(overlay / "VoxelSpacing20.000" / "mask.zarr", overlay / "Segmentations" / "20.000_me_1_membrane.zarr")
+    shutil.rmtree(overlay / "VoxelSpacing20.000")
+    assert_refused(refused(some, "--labels", "me/1"), "20 Å", "grid")
+    assert not new.exists()
+    shutil.rmtree(overlay / "Segmentations")
+    assert_refused(refused(some, stage="denoise"), "no labels", "denoise")
+    assert not (new / "denoise").exists()
+    assert not (new / "weights").exists()
+
+
+LONG = {"dense": {"steps": 40, "batch": 1, "learning_rate": 0.002, "warmup_steps": 1}}
+
+
+def started(*words: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path.home()
+    )
+
+
+def wait_for_steps(process: subprocess.Popen[str], log: Path, steps: int) -> None:
+    """Wait until the log of a stage holds so many steps."""
+    end = time.monotonic() + 240
+    while process.poll() is None and time.monotonic() < end:
+        if log.is_file() and len(log.read_text().splitlines()) > steps:
+            return
+        time.sleep(0.05)
+    raise AssertionError(process.communicate())
+
+
+@pytest.mark.slow
+def test_killed_or_interrupted_it_goes_on_as_if_it_had_not_been(
+    out: Path, tmp_path: Path, cryosiam: Any, weights: Path
+) -> None:
+    recipe = write_recipe(tmp_path, LONG)
+    whole = shutil.copytree(out, tmp_path / "whole")
+    words = ("train", "lamella", "--recipe", recipe, "--from", weights, "--out")
+    made = cryosiam(*words, whole)
+    assert made.returncode == 0, made.stderr
+    # A sitting that runs out of time leaves a checkpoint to go on from, however fast the machine is.
+    assert "the time is up" in cryosiam(*words, out, "--time-budget", "0.01s").stdout
+    process = started(*words, out)
+    wait_for_steps(process, out / "lamella" / "log.csv", 11)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (out / "weights").exists()
+    process = started(*words, out)
+    wait_for_steps(process, out / "lamella" / "log.csv", 11)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == INTERRUPTED, errors
+    assert errors.strip() == "stopped; run the same command again to go on"
+    went_on = cryosiam(*words, out)
+    assert went_on.returncode == 0, went_on.stderr
+    assert "goes on from step" in went_on.stdout
+    assert log_steps(out, "lamella") == list(range(1, 41))
+    assert weights_digest(out, "dense") == weights_digest(whole, "dense")
+
+
+def in_own_namespace(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script that may mount; what it mounts is gone when it ends."""
+    return subprocess.run(["unshare", "-rm", "sh", "-ec", script], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_last_checkpoint(out: Path, tmp_path: Path, cryosiam: Any) -> None:
+    point = tmp_path / "mounted"
+    point.mkdir()
+    if shutil.which("unshare") is None or in_own_namespace(f"mount -t tmpfs tmpfs {point}").returncode:
+        pytest.skip("this machine does not let a user mount file systems in a namespace")
+    recipe = write_recipe(tmp_path)
+    train = f"{COMMAND} train pretrain-dense --recipe {recipe} --out {point}"
+    cryosiam(*train.split()[1:-1], out, "--time-budget", "0.01s")
+    left = tmp_path / "left"
+    result = in_own_namespace(
+        f"mount -t tmpfs -o size=1g tmpfs {point}; cp -a {out}/. {point}; "
+        f"used=$(du -sk {point} | cut -f1); mount -o remount,size=$((used + 100))k {point}; "
+        f"set +e; {train}; code=$?; cp -a {point} {left}; mount -o remount,size=1g {point}; "
+        f"{train} >&2; echo again $? >&2; exit $code"
+    )
+    lines = result.stderr.splitlines()
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert lines[0].startswith("error: ")
+    assert "space" in lines[0]
+    assert "Traceback" not in result.stderr
+    assert lines[-1] == "again 0"
+    stage = Path("pretrain-dense") / "checkpoint.pt"
+    assert (left / stage).read_bytes() == (out / stage).read_bytes()
+    assert not list(left.rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_all_goes_on_in_the_middle_and_what_it_makes_picks(
+    out: Path, tmp_path: Path, cryosiam: Any, make_project: Any
+) -> None:
+    specimens = [{"preset": "demo", "seeds": [1, 12], "shape_zyx": [80, 96, 96], "share": 1.0}]
+    recipe = write_recipe(
+        tmp_path,
+        {
+            "specimens": specimens,
+            "particles": 400,
+            "contrastive": {"steps": 2, "batch": 16, "learning_rate": 0.001},
+        },
+    )
+    words = ("train", "all", "--recipe", recipe, "--out", out)
+    # Two steps teach a dense network to find nothing, so there are no particles to go on with.
+    stopped = cryosiam(*words)
+    assert_refused(stopped, "particles")
+    assert "dense: done; weights" in stopped.stdout
+    shutil.copy(weights_folder("light") / "dense.json", out / "weights")
+    shutil.copy(weights_folder("light") / "dense.safetensors", out / "weights")
+    made = cryosiam(*words)
+    assert made.returncode == 0, made.stderr
+    lines = made.stdout.splitlines()
+    assert lines[:2] == [f"{stage}: done already; its weights are in {out / 'weights'}" for stage in ALL[:2]]
+    assert [line.partition(":")[0] for line in lines if "done; weights written" in line] == list(ALL[2:])
+    again = cryosiam(*words)
+    assert again.stdout.count("done already") == len(ALL)
+    project = make_project()
+    picked = cryosiam("pick", "--copick", project.config, "--weights", out / "weights")
+    assert picked.returncode == 0, picked.stderr
+    assert "ribosome" not in json.loads((out / "weights" / "subtomogram.json").read_text())["species"]
