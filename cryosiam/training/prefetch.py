@@ -53,12 +53,3 @@ class Prefetched(Generic[ItemT]):
     def close(self) -> None:
         """End the thread; items that are not begun are not made."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def prefetched(make: Callable[[int], ItemT], first: int, stop: int, ahead: int = 4) -> Iterator[ItemT]:
-    """Yield what :class:`Prefetched` makes, and end its thread."""
-    items = Prefetched(make, first, stop, ahead)
-    try:
-        yield from items
-    finally:
-        items.close()
