@@ -384,6 +384,8 @@ def test_killed_or_interrupted_it_goes_on_as_if_it_had_not_been(
     process.communicate()
     assert not (out / "weights").exists()
     process = started(*words, out)
+    assert process.stdout is not None
+    assert any("goes on from step 1 of" in line for line in iter(process.stdout.readline, ""))
     wait_for_steps(process, out / "lamella" / "log.csv", 11)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=240)
