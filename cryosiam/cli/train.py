@@ -65,8 +65,8 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
         (SIMULATED,),
     ),
     "all": (
-        "Run every stage that weights need, in order: pretrain-dense, dense, pretrain-subtomogram, contrastive, "
-        "classifier. Called again, it goes on where it was.",
+        "Run the stages that made the weights that ship: dense, pretrain-subtomogram, contrastive, classifier. "
+        "Called again, it goes on where it was.",
         PROJECT_OPTIONS | HEAD_OPTIONS | {"start"},
         (SIMULATED, SIMULATED + " --time-budget 8h"),
     ),

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cryosiam.training.heads import Heads
     from cryosiam.weights import WeightsCard
 
-ALL = ("pretrain-dense", "dense", "pretrain-subtomogram", "contrastive", "classifier")
-"""The stages that a whole set of weights takes, in order."""
+ALL = ("dense", "pretrain-subtomogram", "contrastive", "classifier")
+"""The stages that made the weights that ship, in order."""
 
 
 HEADS: tuple[Heads, ...] = ("denoise", "lamella", "semantic", "instance")

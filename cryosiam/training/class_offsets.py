@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,9 @@ def add_class_offsets(network: DenseNetwork, offsets: ArrayLike) -> None:
     if "semantic" not in network.heads:
         raise ValueError("the network has no semantic head to add class offsets to")
     head = network.task_heads["semantic"]
-    last = head.layers[-1]  # type: ignore[index]
+    last: nn.Conv3d = head.layers[-1]  # type: ignore[index, assignment]
+    if last.bias is None:
+        raise ValueError("the semantic head has no bias to fold class offsets into")
     added = torch.as_tensor(np.asarray(offsets), dtype=last.bias.dtype)
     if added.shape != (network.config.classes,):
         raise ValueError(f"{network.config.classes} classes need as many offsets, not {tuple(added.shape)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cryosiam.networks.dense import DenseNetwork
-    from cryosiam.training.specimens import StoredSpecimen
+    from cryosiam.training.data import SimulatedSource
 
 TOMOGRAMS: Final = 24
 """Images that offsets are fitted on: rare classes occur in some of them only."""
@@ -28,14 +28,7 @@ VOXELS: Final = 300_000
 _STREAM: Final = 0xC1A5
 
 
-class SpecimenSource(Protocol):
-    """What has specimens, and knows how often each is drawn."""
-
-    specimens: list[StoredSpecimen]
-    chances: NDArray[np.float64]
-
-
-def balance_classes(network: DenseNetwork, source: SpecimenSource, seed: int) -> NDArray[np.float64]:
+def balance_classes(network: DenseNetwork, source: SimulatedSource, seed: int) -> NDArray[np.float64]:
     """Fit class offsets for the best mean Dice, fold them into the semantic head, and return them.
 
     Parameters
@@ -54,7 +47,7 @@ def balance_classes(network: DenseNetwork, source: SpecimenSource, seed: int) ->
 
 
 @torch.inference_mode()
-def _sample(network: DenseNetwork, source: SpecimenSource, rng: np.random.Generator) -> tuple[Any, Any]:
+def _sample(network: DenseNetwork, source: SimulatedSource, rng: np.random.Generator) -> tuple[Any, Any]:
     specimen = source.specimens[int(rng.choice(len(source.specimens), p=source.chances))]
     tomogram = imaged(specimen, rng)
     box = _field(tomogram.shape, network.multiple, rng)
