@@ -39,15 +39,15 @@ class InstanceConfig:
         If a threshold is not a probability, or a length is negative.
     """
 
-    foreground_threshold: float = 0.25
-    boundary_threshold: float = 0.5
+    foreground_threshold: float = 0.35
+    boundary_threshold: float = 0.9
     boundary_weight: float = 1.0
-    smoothing: float = 1.0
-    seed_radius: int = 3
+    smoothing: float = 0.5
+    seed_radius: int = 2
     min_peak: float = 0.4
     max_radius: float = 24.0
-    merge_depth: float = 0.6
-    merge_boundary: float = 2.0
+    merge_depth: float = 0.5
+    merge_boundary: float = 1.5
     min_voxels: int = 40
     block_size: int = 224
     margin: int = 48
