@@ -57,7 +57,7 @@ def test_views_of_a_particle_come_to_lie_together(tmp_path: Path) -> None:
     batch = task.batches(10_000)
     before = task.losses(task.model, batch)["total"].detach().item()
     trained = fit(task, OptimiserRecipe(steps=30, batch=8, learning_rate=0.01, warmup_steps=5), tmp_path)
-    assert float(task.losses(task.model, batch)["total"]) < before - 0.1
+    assert task.losses(task.model, batch)["total"].detach().item() < before - 0.1
     assert trained.finished
     assert embed(network_of(trained.model), learnt.values).shape == (len(learnt), 8)
 
