@@ -41,7 +41,9 @@ def balance_classes(network: DenseNetwork, source: SimulatedSource, seed: int) -
         Of specimens, images and voxels.
     """
     samples = [_sample(network, source, np.random.default_rng([seed, _STREAM, number])) for number in range(TOMOGRAMS)]
-    offsets = fit_class_offsets(samples)
+    # As one tomogram: a class that most lack must not be paid for with specks of it there.
+    logits, labels = (np.concatenate(parts) for parts in zip(*samples, strict=True))
+    offsets = fit_class_offsets([(logits, labels)])
     add_class_offsets(network, offsets)
     return offsets
 
