@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryosiam.errors import WeightsError
+from cryosiam.files import write_text_whole
 from cryosiam.weights import Task
 
 if TYPE_CHECKING:
@@ -109,7 +111,9 @@ def _classifier(session: Session) -> WeightsCard | None:
     from cryosiam.training.classifier import train_classifier
 
     session.with_subtomogram()
-    return train_classifier(session.particles, session.weights, session.report, session.strangers)
+    card = train_classifier(session.particles, session.weights, session.report, session.strangers)
+    write_text_whole(session.out / "classifier" / "figures.json", json.dumps(card.accuracy, indent=2) + "\n")
+    return card
 
 
 _TRUNKS = (Task.PRETRAINING, Task.DENSE)
