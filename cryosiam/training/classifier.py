@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cryosiam.training.particles import Particles
     from cryosiam.weights import WeightsCard
 
-ACCURACY: Final = 0.7
+ACCURACY: Final = 0.4
 """Share of the given names that are to be right; a particle whose name is less sure stays without."""
 
 MOST_REFERENCE_BYTES: Final = 1_000_000
