@@ -112,7 +112,7 @@ def card_lines(card: WeightsCard) -> list[str]:
     if accuracy:
         lines += ["", "### How well", "", "On simulated tomograms that it never saw:", "", *figures_table(accuracy)]
     if calibration or card.score is not None:
-        said = "Scores are calibrated on held-out simulations, so that 0.8 means four in five."
+        said = "Scores are calibrated on held-out simulations; what that is worth elsewhere, `cryosiam evaluate` tells."
         lines += [
             "",
             "### Calibration",

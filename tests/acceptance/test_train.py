@@ -445,13 +445,12 @@ def test_all_goes_on_in_the_middle_and_what_it_makes_picks(
             "contrastive": {"steps": 2, "batch": 16, "learning_rate": 0.001},
         },
     )
-    words = ("train", "all", "--recipe", recipe, "--out", out)
-    # Two steps teach a dense network to find no particle, so there is nothing to go on with.
-    stopped = cryosiam(*words)
-    assert_refused(stopped)
-    assert "dense: done; weights" in stopped.stdout
+    alone = cryosiam("train", "dense", "--recipe", recipe, "--out", out)
+    assert alone.returncode == 0, alone.stderr
+    # Two steps teach a dense network to find no particle; the one that ships stands in for a longer training.
     shutil.copy(weights_folder("light") / "dense.json", out / "weights")
     shutil.copy(weights_folder("light") / "dense.safetensors", out / "weights")
+    words = ("train", "all", "--recipe", recipe, "--out", out)
     made = cryosiam(*words)
     assert made.returncode == 0, made.stderr
     lines = made.stdout.splitlines()
