@@ -12,7 +12,7 @@ from cryosiam.training.fit import fit
 from cryosiam.training.head_losses import HEADS, HeadTask
 from cryosiam.training.held_out import HeldOutFigures
 from cryosiam.training.keeping import HeadLosses
-from cryosiam.training.starting import check_patch, open_start, starting_network
+from cryosiam.training.starting import bfloat16_is_safe, check_patch, open_start, starting_network
 from cryosiam.training.task import TrainingTask
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def dense_task(
         batches=source.batches(recipe.patch_zyx, recipe.dense.batch, recipe.dense.seed),
         losses=HeadLosses(tasks, recipe.dice, kept, network if kept else None),
         validate=HeldOutFigures(validation, tasks, recipe.patch_zyx) if validation else None,
+        half_precision=bfloat16_is_safe(recipe.patch_zyx, network.multiple),
     )
 
 

@@ -11,6 +11,7 @@ from cryosiam.domain import Contrast
 from cryosiam.errors import InputError
 from cryosiam.networks.config import DENSE_PRESETS, PretrainingConfig
 from cryosiam.networks.simsiam import DenseSimSiam
+from cryosiam.training.starting import bfloat16_is_safe
 from cryosiam.training.task import TrainingTask
 from cryosiam.training.two_views import TwoViewBatches
 from cryosiam.weights import Task, Training, save_weights
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 STAGE = "pretrain-dense"
 
 _WATCHED = 512
-
-_CELLS_FOR_BFLOAT16 = 4
-"""On a coarsest map of 2 cells an edge, bfloat16 gradients of 3x3x3 convolutions come out as noise up to infinity on
-processors (torch 2.13); with 4 cells they are right."""
 
 
 def pretrain_dense(
@@ -144,7 +141,7 @@ def pretraining_task(
         batches=TwoViewBatches(patches, plan, stride, seed),
         losses=losses,
         embeddings=voxel_embeddings,
-        half_precision=min(plan.view_zyx) >= _CELLS_FOR_BFLOAT16 * stride,
+        half_precision=bfloat16_is_safe(plan.view_zyx, stride),
     )
 
 

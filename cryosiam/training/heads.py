@@ -15,7 +15,7 @@ from cryosiam.training.fit import fit
 from cryosiam.training.head_losses import HEADS, HeadTask
 from cryosiam.training.held_out import MOST_SCENES, HeldOutFigures
 from cryosiam.training.keeping import HeadLosses
-from cryosiam.training.starting import check_patch, open_start, starting_network
+from cryosiam.training.starting import bfloat16_is_safe, check_patch, open_start, starting_network
 from cryosiam.training.task import TrainingTask
 from cryosiam.training.weights_parts import dense_parts_in
 
@@ -88,6 +88,7 @@ def heads_task(
         losses=HeadLosses((choice.task,), recipe.dice),
         frozen=frozen,
         validate=HeldOutFigures(held_out, (choice.task,), recipe.patch_zyx, limits) if held_out else None,
+        half_precision=bfloat16_is_safe(recipe.patch_zyx, network.multiple),
     )
 
 

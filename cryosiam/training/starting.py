@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cryosiam.training.recipe import Recipe
     from cryosiam.weights import DenseWeights, WeightsCard
 
+_CELLS_FOR_BFLOAT16 = 4
+
 
 @dataclass(frozen=True)
 class Start:
@@ -141,3 +143,19 @@ def check_patch(recipe: Recipe, network: DenseNetwork) -> None:
         raise InputError(
             f"patch_zyx of recipe '{recipe.name}' is {size} voxels; the network needs multiples of {network.multiple}"
         )
+
+
+def bfloat16_is_safe(size_zyx: Sequence[int], multiple: int) -> bool:
+    """Tell whether gradients of patches of ``size_zyx`` voxels are right in bfloat16.
+
+    On a coarsest map of 2 cells an edge, bfloat16 gradients of 3x3x3 convolutions come out as noise up to infinity on
+    processors (torch 2.13); with 4 cells they are right.
+
+    Parameters
+    ----------
+    size_zyx
+        Patch in voxels.
+    multiple
+        Voxels in a cell of the coarsest map.
+    """
+    return min(size_zyx) >= _CELLS_FOR_BFLOAT16 * multiple

@@ -62,10 +62,10 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     resumed = fit(type(task)(**{**vars(task), "batches": counted}), LONG, cut)
     assert made == list(range(kept, STEPS))
     assert [step for step, _ in logged(cut)] == list(range(1, STEPS + 1))
-    whole = [value for _, value in logged(tmp_path / "whole")]
+    losses = [value for _, value in logged(tmp_path / "whole")]
     # Sums of several threads differ in the last digits.
-    assert [value for _, value in logged(cut)] == pytest.approx(whole, rel=1e-3, abs=1e-6)
-    torch.testing.assert_close(dict(resumed.model.state_dict()), dict(whole.model.state_dict()))
+    assert [value for _, value in logged(cut)] == pytest.approx(losses, rel=1e-3, abs=1e-6)
+    torch.testing.assert_close(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), rtol=1e-3, atol=1e-4)
 
 
 def test_the_log_forgets_steps_after_the_checkpoint(tmp_path: Path) -> None:
