@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,14 +29,6 @@ AS_STORED = Normalisation(low=-1e4, high=1e4, mean=0.0, std=1.0)
 """Scenes and images of specimens are normalised already."""
 
 
-class StoredScene(Protocol):
-    """What has a normalised volume ``noisy``, such as a scene."""
-
-    def array(self, name: str) -> NDArray[np.generic]:
-        """Return a volume ``(z, y, x)`` by name."""
-        ...
-
-
 @dataclass(frozen=True)
 class FoundInstances:
     """What the dense network and the instance separation find in a volume.
@@ -54,15 +46,6 @@ class FoundInstances:
     products: DenseProducts
     labels: NDArray[np.int32]
     table: InstanceTable
-
-
-@contextmanager
-def find_instances(
-    scene: StoredScene, dense: DenseWeights, config: InstanceConfig | None = None
-) -> Iterator[FoundInstances]:
-    """Run the dense network and separate the instances of a scene; the products are removed on leaving."""
-    with find_in_volume(scene.array("noisy"), dense, config) as found:
-        yield found
 
 
 @contextmanager
