@@ -136,8 +136,8 @@ def _pick(project: Path, run: str, column: str, weights: str) -> dict[str, Any]:
     command += ["--tomogram", TOMOGRAM_TYPES[column], "--user-id", USER, "--session-id", column]
     command += ["--weights", weights, "--memory", MEMORY]
     if run.startswith("Z"):
-        # The challenge names its species, so the user knows them.
-        command += ["--objects", ",".join(sorted(_czii_species(project, run)))]
+        # The challenge names its species, so the user knows them, and that the sample holds no others.
+        command += ["--objects", ",".join(sorted(_czii_species(project, run))), "--nothing-else"]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

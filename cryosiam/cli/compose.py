@@ -141,7 +141,7 @@ def _stages(options: PickOptions, networks: NetworksUsed, classes: tuple[str, ..
         DenseStage(used, load),
         PreviewStage(),
         InstancesStage(InstancesConfig(calibration=networks.score)),
-        *(_particle_stages(options.weights, networks.subtomogram, classes) if networks.subtomogram else ()),
+        *(_particle_stages(options, networks.subtomogram, classes) if networks.subtomogram else ()),
     )
 
 
@@ -159,7 +159,7 @@ def _check_config(options: PickOptions, card: WeightsCard) -> CheckConfig:
     )
 
 
-def _particle_stages(spec: str, card: WeightsCard, classes: tuple[str, ...] | None) -> tuple[Stage, ...]:
+def _particle_stages(options: PickOptions, card: WeightsCard, classes: tuple[str, ...] | None) -> tuple[Stage, ...]:
     from cryosiam.stages.classify.config import ClassifyConfig
     from cryosiam.stages.classify.run import ClassifyStage
     from cryosiam.stages.embed.config import EmbedConfig
@@ -167,10 +167,11 @@ def _particle_stages(spec: str, card: WeightsCard, classes: tuple[str, ...] | No
     from cryosiam.weights import load_subtomogram
     from cryosiam.weights.card import UNIT_RANGE
 
-    load: Callable[[], Any] = cache(lambda: load_subtomogram(spec))
+    load: Callable[[], Any] = cache(lambda: load_subtomogram(options.weights))
     used = WeightsUsed(card.name, card.sha256)
     embed = EmbedConfig(crops=card.crops, unit_range=card.normalisation == UNIT_RANGE)
-    return EmbedStage(used, load, embed), ClassifyStage(used, load, ClassifyConfig(objects=classes))
+    classify = ClassifyConfig(objects=classes, nothing_else=options.nothing_else)
+    return EmbedStage(used, load, embed), ClassifyStage(used, load, classify)
 
 
 def _products(make: ProductFactory) -> dict[str, Callable[[], tuple[Product, ...]]]:

@@ -88,6 +88,15 @@ Objects = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
+NothingElse = Annotated[
+    bool,
+    typer.Option(
+        "--nothing-else",
+        help="The sample holds the classes of [b]--objects[/] (or of the project) and no others: every particle gets "
+        "the likeliest of them.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from cryosiam.cli import options as opt
 
 TABLE_OPTIONS = frozenset({"tomograms_star", "tilt_series_pixel_size", "tomogram_size", "binned_by_averaging"})
-CLASS_OPTIONS = frozenset({"objects", "threshold"})
+CLASS_OPTIONS = frozenset({"objects", "nothing_else", "threshold"})
 """Options without meaning for commands that end before particles have classes."""
 
 
@@ -28,6 +28,7 @@ class PickOptions:
     user_id: opt.UserId = "cryosiam"
     session_id: opt.SessionId = "1"
     objects: opt.Objects = None
+    nothing_else: opt.NothingElse = False
     out: opt.Out = None
     overwrite: opt.Overwrite = False
     dry_run: opt.DryRun = False

@@ -101,7 +101,9 @@ class NamingClassifier(ABC):
         scores = self.class_scores(vectors)
         return softmax(scores / self.temperature, axis=1) if len(scores) else scores
 
-    def classify(self, vectors: ArrayLike, objects: Sequence[str] | None = None) -> Classification:
+    def classify(
+        self, vectors: ArrayLike, objects: Sequence[str] | None = None, *, nothing_else: bool = False
+    ) -> Classification:
         """Name each embedding.
 
         Parameters
@@ -111,6 +113,9 @@ class NamingClassifier(ABC):
         objects
             Names to tell apart; None allows all. A particle that looks like a class that is not listed keeps that
             share of its probability, so it becomes `UNKNOWN` and not the nearest listed class.
+        nothing_else
+            The sample holds the listed classes alone: the probability of all others is 0 from the start, and what a
+            particle has of it goes to the listed ones in proportion (Bayes' rule).
 
         Raises
         ------
@@ -126,6 +131,9 @@ class NamingClassifier(ABC):
         if not len(probabilities) or not allowed.any():
             names = (UNKNOWN,) * len(probabilities)
             return Classification(names, np.zeros(len(probabilities)), probabilities, self.class_names)
+        if nothing_else:
+            probabilities = np.where(allowed, np.maximum(probabilities, np.finfo(float).tiny), 0.0)
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
         best = np.where(allowed, probabilities, -1.0).argmax(axis=1)
         confidence = probabilities[np.arange(len(best)), best]
         names = tuple(

@@ -43,6 +43,17 @@ def test_restricting_objects_does_not_rename_the_others() -> None:
     assert "ribosome" in names
 
 
+def test_in_a_sample_of_nothing_else_every_particle_is_one_of_the_objects() -> None:
+    model = prototype_classifier(*embeddings(300, 0)).with_threshold(0.5)
+    vectors, _ = embeddings(100, 2)
+    free = model.classify(vectors)
+    alone = model.classify(vectors, objects=["ribosome", "apo"], nothing_else=True)
+    assert set(alone.names) == {"ribosome", "apo"}
+    np.testing.assert_allclose(alone.probabilities.sum(axis=1), 1)
+    kept = np.array([name in {"ribosome", "apo"} for name in free.names])
+    assert np.array(alone.names)[kept].tolist() == np.array(free.names)[kept].tolist()
+
+
 def test_objects_may_name_unknown_particles_alone() -> None:
     model = prototype_classifier(*embeddings(60, 0))
     assert set(model.classify(embeddings(5, 3)[0], objects=[UNKNOWN]).names) == {UNKNOWN}

@@ -54,7 +54,7 @@ class ClassifyStage:
         vectors = work.scratch.table("embeddings")["vectors"]
         classifier = self._classifier()
         found = (
-            classifier.classify(vectors, self._known_objects())
+            classifier.classify(vectors, self._known_objects(), nothing_else=self.config.nothing_else)
             if classifier is not None
             else Classification((UNKNOWN,) * len(vectors), np.zeros(len(vectors)), np.zeros((len(vectors), 0)), ())
         )
