@@ -21,10 +21,11 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cb1_tables import COLUMNS, report
+from cb1_tables import COLUMNS, CZII_PREFIX, report
 
 import cryosiam
 from cryosiam.cli.networks_used import networks_used
@@ -56,20 +57,32 @@ class Benchmark:
         Project file with the test tomograms, made by `cryosiam simulate benchmark`.
     weights
         Name or folder.
-    digest
-        Identifies the weights.
     results
-        Folder of the JSON files, of these weights alone.
+        Folder of the JSON files; those of other weights are in other folders of it.
     """
 
     project: Path
     weights: str
-    digest: str
     results: Path
+
+    @cached_property
+    def digests(self) -> tuple[str, str]:
+        """Digests of the dense networks, and of all that `cryosiam pick` uses."""
+        networks = networks_used(self.weights, "pick")
+        dense = "".join(card.model_dump_json() for card in networks.dense)
+        whole = dense + (networks.subtomogram.model_dump_json() if networks.subtomogram else "")
+        return hashlib.sha256(dense.encode()).hexdigest(), hashlib.sha256(whole.encode()).hexdigest()
+
+    def digest(self, run: str) -> str:
+        """Return what identifies the weights that the figures of a tomogram depend on.
+
+        Names are scored in CZII-like tomograms alone; elsewhere the dense networks make all that is compared.
+        """
+        return self.digests[run.startswith(CZII_PREFIX)]
 
     def record_path(self, run: str, column: str) -> Path:
         """Return the JSON file of a tomogram and column."""
-        return self.results / f"{run}-{column}.json"
+        return self.results / self.digest(run)[:12] / f"{run}-{column}.json"
 
     def measure(self, run: str, columns: list[str]) -> None:
         """Measure what is missing of one tomogram."""
@@ -78,7 +91,7 @@ class Benchmark:
             return
         if "denoised" in missing and "noisy" not in missing:
             missing.insert(0, "noisy")
-        folder = self.results / "work" / run
+        folder = self.results / "work" / self.digest(run)[:12] / run
         project = _project_over(self.project, folder)
         for column in sorted(missing, key=list(TOMOGRAM_TYPES).index):
             print(f"{run}, {column}", flush=True)
@@ -88,7 +101,7 @@ class Benchmark:
             record = {
                 "run": run,
                 "column": column,
-                "weights": self.digest,
+                "weights": self.digest(run),
                 "cryosiam": cryosiam.__version__,
                 "pick": cost,
                 "evaluation_seconds": round(time.perf_counter() - started, 1),
@@ -101,13 +114,6 @@ class Benchmark:
         """Return what has been measured of some tomograms."""
         paths = [self.record_path(run, column) for run in runs for column in columns]
         return [json.loads(path.read_text()) for path in paths if path.exists()]
-
-
-def weights_digest(weights: str) -> str:
-    """Return a digest of all networks that `cryosiam pick` uses."""
-    networks = networks_used(weights, "pick")
-    cards = [*networks.dense, *([networks.subtomogram] if networks.subtomogram else [])]
-    return hashlib.sha256("".join(card.model_dump_json() for card in cards).encode()).hexdigest()
 
 
 def _project_over(project: Path, folder: Path) -> Path:
@@ -135,7 +141,7 @@ def _pick(project: Path, run: str, column: str, weights: str) -> dict[str, Any]:
     command = [str(BIN / "cryosiam"), "pick", "--copick", str(project), "--run", run, "--out", str(out), "--quiet"]
     command += ["--tomogram", TOMOGRAM_TYPES[column], "--user-id", USER, "--session-id", column]
     command += ["--weights", weights, "--memory", MEMORY]
-    if run.startswith("Z"):
+    if run.startswith(CZII_PREFIX):
         # The challenge names its species, so the user knows them, and that the sample holds no others.
         command += ["--objects", ",".join(sorted(_czii_species(project, run))), "--nothing-else"]
     started = time.perf_counter()
@@ -178,16 +184,14 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="folder of the JSON files; by default beside the project")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("cb1.md"), help="the report")
     options = parser.parse_args()
-    digest = weights_digest(options.weights)
-    parent = options.results or options.project.parent / "bench-cb1"
-    benchmark = Benchmark(options.project, options.weights, digest, parent / digest[:12])
+    benchmark = Benchmark(options.project, options.weights, options.results or options.project.parent / "bench-cb1")
     runs = CopickAnnotations(options.project, options.only.split(",") if options.only else None).runs()
     columns = [column for column in COLUMNS if column in options.columns.split(",")]
     for run in runs:
         benchmark.measure(run, columns)
     # Where files lie on this machine says nothing to others.
     command = f"python benchmarks/{' '.join(Path(word).name for word in sys.argv)}"
-    weights = f"{Path(options.weights).name} ({digest[:12]})"
+    weights = f"{Path(options.weights).name} ({', '.join(digest[:12] for digest in benchmark.digests)})"
     text = "\n".join(report(benchmark.records(runs, columns), command, weights))
     options.out.write_text(text)
     print(text)
