@@ -3,6 +3,7 @@
 #   make demo   install, make an example project, pick its particles, print how well they were found
 #   make test   install, run the fast tests        make test-slow   the others
 #   make lint   style, types, import contract      make clean       remove all that make has made
+#   make clients   install RELION 3.1, CCP-EM's pipeliner and Scipion's packages, for the tests that use them
 #   make docs   renew the picture, figures and model card in the documents, from the demo
 
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
@@ -21,7 +22,7 @@ SOURCES := $(shell find cryosiam integrations schemas -not -name __pycache__ -no
 # The fast tests run in two processes; more threads in each would only wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-.PHONY: install test test-slow lint demo docs clean
+.PHONY: install test test-slow lint demo docs clients clean
 
 install: $(VENV)/installed
 
@@ -47,8 +48,11 @@ demo: $(VENV)/installed
 docs: demo
 	$(BIN)/python docs/refresh.py $(DEMO)/results
 
+clients:
+	.ci/clients
+
 clean:
-	rm -rf $(VENV) $(DEMO) build cryosiam.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .clients $(DEMO) build cryosiam.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/environment:
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python3.11"; exit 1; }
