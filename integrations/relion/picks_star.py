@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cryosiam.geometry import indices_from_positions
-from cryosiam.integrations.relion.dialect import load_dialect
-from cryosiam.integrations.relion.particle_table import common_columns
-from cryosiam.integrations.relion.star_sink import StarSink
-from cryosiam.integrations.relion.star_writer import Value, write_star
+from cryosiam.integrations.star.dialect import load_dialect
+from cryosiam.integrations.star.particle_table import common_columns
+from cryosiam.integrations.star.star_sink import StarSink
+from cryosiam.integrations.star.star_writer import Value, write_star
 from cryosiam.ports import Capabilities, ProductKey
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ import numpy as np
 
 from cryosiam.errors import InputError
 from cryosiam.geometry import binning_shift_angstrom, relion5_centered_angstrom
-from cryosiam.integrations.relion.dialect import load_dialect
-from cryosiam.integrations.relion.particle_table import common_columns
-from cryosiam.integrations.relion.star_sink import StarSink
-from cryosiam.integrations.relion.star_writer import Table, Value, write_star
-from cryosiam.integrations.relion.tomograms_star import Optics, UnbinnedFrame, read_tomograms_star
+from cryosiam.integrations.relion.tomograms_star import UnbinnedFrame, read_tomograms_star
+from cryosiam.integrations.star.dialect import load_dialect
+from cryosiam.integrations.star.frame import Optics
+from cryosiam.integrations.star.particle_table import common_columns
+from cryosiam.integrations.star.star_sink import StarSink
+from cryosiam.integrations.star.star_writer import Table, Value, write_star
 from cryosiam.ports import Capabilities, ProductKey
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Relion5Sink(StarSink):
             If it cannot be written.
         """
         dialect = load_dialect("relion5")
-        path = self.out_dir / dialect.file
+        path = self.out_dir / "relion5" / "particles.star"
         kept = [(self._frame(tomogram.run), picks) for tomogram, picks in self._kept()]
         if not kept:
             return self._without_picks(path)

@@ -16,10 +16,10 @@ from scipy.spatial.transform import Rotation
 
 from cryosiam.domain import ArrayVolume, Picks, Tomogram
 from cryosiam.errors import InputError, StorageError
-from cryosiam.integrations.relion.dialect import Block, Column, Dialect, load_dialect
+from cryosiam.integrations.star.dialect import Block, Column, Dialect, load_dialect
 from cryosiam.integrations.relion.picks_star import PicksStarSink
 from cryosiam.integrations.relion.relion5 import NEEDED, Relion5Sink
-from cryosiam.integrations.relion.star_writer import write_star
+from cryosiam.integrations.star.star_writer import write_star
 from cryosiam.integrations.relion.tomograms_star import read_tomograms_star
 from cryosiam.ports import ProductKey, Sink
 
@@ -255,7 +255,7 @@ TINY = Dialect(
             columns=(
                 Column(name="text", type="string", meaning="text"),
                 Column(name="number", type="float", decimals=3, meaning="number", minimum=-1e6, maximum=1e6),
-                Column(name="count", type="integer", meaning="count", optional=True),
+                Column(name="count", type="integer", meaning="count", required=False),
             ),
         ),
     ),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cryosiam.domain import Picks
-    from cryosiam.integrations.relion.star_writer import Value
+    from cryosiam.integrations.star.star_writer import Value
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 

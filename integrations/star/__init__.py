@@ -1,0 +1,1 @@
+"""STAR files of any program: dialects, reading, writing, picks in and out."""
