@@ -10,6 +10,9 @@ from typer.core import TyperGroup
 
 import cryosiam
 from cryosiam.cli.adapters import adapters
+from cryosiam.cli.check import EPILOG as CHECK_EPILOG
+from cryosiam.cli.check import HELP as CHECK_HELP
+from cryosiam.cli.check import check
 from cryosiam.cli.evaluate import EPILOG as EVALUATE_EPILOG
 from cryosiam.cli.evaluate import HELP as EVALUATE_HELP
 from cryosiam.cli.evaluate import evaluate
@@ -98,6 +101,7 @@ for _name, (_function, _help, _epilog) in COMMANDS.items():
     app.command(_name, help=_help, epilog=_epilog)(_function)
 app.command("reconstruct", help=RECONSTRUCT_HELP, epilog=RECONSTRUCT_EPILOG)(reconstruct)
 app.command("evaluate", help=EVALUATE_HELP, epilog=EVALUATE_EPILOG)(evaluate)
+app.command("check", help=CHECK_HELP, epilog=CHECK_EPILOG)(check)
 app.command("info")(info)
 app.command("adapters")(adapters)
 app.add_typer(simulate, name="simulate")

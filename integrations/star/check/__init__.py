@@ -1,0 +1,1 @@
+"""What RELION, Warp, M and Scipion will do with a STAR file, rule by rule."""

@@ -1,0 +1,302 @@
+"""Rules on the lines of the file: what stops a parser, or silently shortens a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cryosiam.integrations.star.check import mend
+from cryosiam.integrations.star.check.context import Context, Kind
+from cryosiam.integrations.star.check.finding import RELION, Hit, Program, error, for_all, rule, wrong
+from cryosiam.integrations.star.check.layout import BlockLayout
+
+_READ_STAR = "RELION src/metadata_table.cpp readStar"
+_READ_LOOP = "RELION src/metadata_table.cpp readStarLoop; measured with 3.1.3"
+_WARP_STAR = "Warp WarpLib/Star.cs, constructor"
+_EMTABLE = "emtable 0.0.14 metadata.py, Reader.getRow"
+
+
+@rule(
+    "compressed",
+    for_all(
+        Program,
+        error("does not unpack files, so it finds no table in it", "RELION, Warp and emtable open files as text"),
+    ),
+)
+def compressed(context: Context) -> Iterator[Hit]:
+    """The file is packed by gzip."""
+    if context.layout.compressed:
+        yield Hit("the file is packed by gzip", mend.command("gunzip", "--keep", context.path))
+
+
+@rule(
+    "windows-line-ends",
+    {
+        **for_all(
+            (Program.RELION5, Program.RELION4),
+            error('stops: "RELION does not support CR+LF as a new line code"', _READ_STAR),
+        ),
+        Program.RELION31: wrong(
+            "finds no block of that name, takes the file for one of RELION 3.0, and reads no particle",
+            "measured with RELION 3.1.3",
+        ),
+    },
+)
+def windows_line_ends(context: Context) -> Iterator[Hit]:
+    """Lines end in CR LF, as Windows writes them."""
+    if context.layout.windows_line is not None:
+        unix = mend.beside(context.path, "unix")
+        yield Hit(
+            f"line {context.layout.windows_line} ends in CR LF",
+            f"tr -d '\\r' < {mend.command(context.path)} > {mend.command(unix)}",
+        )
+
+
+def _tables(context: Context) -> list[BlockLayout]:
+    return [block for block in context.layout.blocks if block.is_loop]
+
+
+@rule(
+    "blank-line-in-table",
+    {
+        **for_all(RELION, wrong("takes a blank line for the end of the table and drops the rows after it", _READ_LOOP)),
+        **for_all(
+            (Program.WARP, Program.M),
+            wrong("takes a blank line for the end of the table and drops the rows after it", _WARP_STAR),
+        ),
+        Program.SCIPION: wrong("takes a blank line for the end of the table and drops the rows after it", _EMTABLE),
+    },
+)
+def blank_line_in_table(context: Context) -> Iterator[Hit]:
+    """A blank line stands between the rows of a table."""
+    for block in _tables(context):
+        if block.blank_after is not None:
+            dropped = block.rows - block.blank_after
+            yield Hit(
+                f"a blank line follows row {block.blank_after} of data_{block.name}, and {dropped} more rows follow it",
+                mend.export(context),
+                block=block.name,
+                row=block.blank_after,
+            )
+
+
+@rule(
+    "ragged-row",
+    {
+        **for_all(
+            RELION,
+            error(
+                'stops: "A line in the STAR file contains more (or fewer) columns than the number of labels"',
+                _READ_LOOP,
+            ),
+        ),
+        **for_all(
+            (Program.WARP, Program.M),
+            wrong("takes such a row for the end of the table and drops it and all rows after it", _WARP_STAR),
+        ),
+        Program.SCIPION: error("stops where cells are missing, and drops surplus cells", _EMTABLE),
+    },
+)
+def ragged_row(context: Context) -> Iterator[Hit]:
+    """A row has more or fewer cells than the table has columns."""
+    for block in _tables(context):
+        if block.ragged:
+            yield Hit(
+                f"row {block.ragged[0]} of data_{block.name} does not have {len(block.labels)} cells"
+                + (f", nor have {len(block.ragged) - 1} others" if len(block.ragged) > 1 else ""),
+                "correct the row, or write the file again with the program that made it",
+                block=block.name,
+                row=block.ragged[0],
+            )
+
+
+@rule(
+    "comment-in-table",
+    {
+        **for_all(
+            RELION,
+            error("takes the comment for a row and stops: it has fewer columns than there are labels", _READ_LOOP),
+        ),
+        **for_all(
+            (Program.WARP, Program.M),
+            wrong("takes the comment for the end of the table and drops the rows after it", _WARP_STAR),
+        ),
+        Program.SCIPION: error("takes the comment for a row and stops", _EMTABLE),
+    },
+)
+def comment_in_table(context: Context) -> Iterator[Hit]:
+    """A comment line stands between the rows of a table."""
+    for block in _tables(context):
+        if block.comments:
+            yield Hit(
+                f"a comment stands before row {block.comments[0]} of data_{block.name}",
+                mend.export(context),
+                block=block.name,
+                row=block.comments[0],
+            )
+
+
+@rule(
+    "column-twice",
+    {
+        **for_all(
+            RELION, error("keeps one of the two and stops at the first row: more columns than labels", _READ_LOOP)
+        ),
+        **for_all((Program.WARP, Program.M), error("stops: a column of that name is there already", _WARP_STAR)),
+        Program.SCIPION: wrong(
+            "keeps one of the two, and every column behind it takes its neighbour's cells", _EMTABLE
+        ),
+    },
+)
+def column_twice(context: Context) -> Iterator[Hit]:
+    """A table has two columns of one name."""
+    for block in _tables(context):
+        names = block.columns
+        for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+            yield Hit(
+                f"data_{block.name} has the column {name} {names.count(name)} times",
+                "remove the label and the column of cells that are wrong",
+                block=block.name,
+                column=name,
+            )
+
+
+@rule(
+    "column-number",
+    for_all(
+        (Program.WARP, Program.M),
+        wrong(
+            "takes the number behind '#' for the place of the column, and reads the cells of another one", _WARP_STAR
+        ),
+    ),
+)
+def column_number(context: Context) -> Iterator[Hit]:
+    """The number behind a label is not the place of the column."""
+    for block in _tables(context):
+        for place, label in enumerate(block.labels, start=1):
+            if label.number is not None and label.number != place:
+                yield Hit(
+                    f"{label.name} is column {place} of data_{block.name} and is numbered #{label.number}",
+                    mend.export(context),
+                    block=block.name,
+                    column=label.name,
+                )
+                break
+
+
+@rule(
+    "label-glued-to-number",
+    {
+        **for_all(
+            RELION, wrong("cuts the last letter off the label and keeps the column as an unknown one", _READ_LOOP)
+        ),
+        **for_all(
+            (Program.WARP, Program.M),
+            error("takes the number for a part of the label, and does not find the column", _WARP_STAR),
+        ),
+        Program.SCIPION: wrong("takes the number for a part of the label, and the column for an unknown one", _EMTABLE),
+    },
+)
+def label_glued(context: Context) -> Iterator[Hit]:
+    """No blank stands between a label and the number behind it."""
+    for block in _tables(context):
+        glued = [label for label in block.labels if label.glued]
+        if glued:
+            yield Hit(
+                f"no blank stands between {glued[0].name} and '#' in data_{block.name}",
+                mend.export(context),
+                block=block.name,
+                column=glued[0].name,
+            )
+
+
+@rule(
+    "quoted-cells",
+    for_all(
+        (Program.WARP, Program.M),
+        wrong(
+            "knows no quotes: a quoted word keeps them, and a quoted blank parts the cell, which ends the table",
+            _WARP_STAR,
+        ),
+    ),
+)
+def quoted_cells(context: Context) -> Iterator[Hit]:
+    """Cells are quoted."""
+    for block in _tables(context):
+        if block.quoted:
+            yield Hit(f"data_{block.name} has quoted cells", mend.export(context), block=block.name)
+
+
+@rule(
+    "no-rows",
+    {
+        **for_all(
+            (Program.RELION5, Program.RELION4),
+            error(
+                'stops: "there are no particles in" the file',
+                "RELION src/jaz/tomography/particle_set.cpp:16; measured with 5.0.1",
+            ),
+        ),
+        Program.RELION31: error("has nothing to extract or to average", "RELION 3.1 src/preprocessing.cpp"),
+        Program.WARP: error(
+            'stops: "No particles to write out"', "Warp ExportParticlesTiltseries.cs, WriteOutputStarFile"
+        ),
+        Program.M: error("cannot make a species without particles", "Warp MTools/Commands/ParticleStarParsing.cs"),
+        Program.SCIPION: error(
+            "makes an empty set of coordinates, which cannot be an input",
+            "reliontomo protocol_base_import_from_star.py",
+        ),
+    },
+)
+def no_rows(context: Context) -> Iterator[Hit]:
+    """The table of particles has no rows."""
+    if (
+        context.kind is Kind.PARTICLES
+        and context.table is not None
+        and context.table.is_loop
+        and not len(context.table)
+    ):
+        yield Hit(f"data_{context.block} has no rows", "pick again, or with a lower --threshold", block=context.block)
+
+
+@rule(
+    "not-particles",
+    {
+        **for_all(
+            (Program.RELION5, Program.RELION4),
+            error('stops: "there are no particles in" the file', "RELION src/jaz/tomography/particle_set.cpp:16"),
+        ),
+        Program.RELION31: error("finds no coordinates in it", "RELION 3.1 src/preprocessing.cpp"),
+        Program.WARP: error(
+            'stops: "Couldn\'t find rlnCoordinateX column in input STAR file"',
+            "Warp ExportParticlesTiltseries.cs, ValidateInputStar",
+        ),
+        Program.M: error(
+            "stops: the table must contain rlnCoordinateX and its fellows",
+            "Warp MTools/Commands/ParticleStarParsing.cs",
+        ),
+        Program.SCIPION: wrong(
+            "places every row that names one of its tomograms at 0, 0, 0, and drops the others",
+            "reliontomo convert50_tomo.py, gen3dCoordFromStarRow",
+        ),
+    },
+)
+def not_particles(context: Context) -> Iterator[Hit]:
+    """No table has coordinates of particles."""
+    if context.kind in (Kind.OTHER, Kind.TOMOGRAMS):
+        names = ", ".join(f"data_{block.name}" for block in context.layout.blocks[:4]) or "no block"
+        yield Hit(f"no table has coordinates (there is {names})", "give the STAR file of the particles")
+
+
+RULES = (
+    compressed,
+    windows_line_ends,
+    blank_line_in_table,
+    ragged_row,
+    comment_in_table,
+    column_twice,
+    column_number,
+    label_glued,
+    quoted_cells,
+    no_rows,
+    not_particles,
+)
