@@ -196,8 +196,10 @@ def _products(make: ProductFactory) -> dict[str, Callable[[], tuple[Product, ...
 
 
 def _source(options: PickOptions) -> tuple[Source, str]:
-    if (options.copick is None) == (not options.mrc):
-        raise InputError("give either --copick project.json or --mrc 'tomograms/*.mrc'")
+    if [options.copick is None, not options.mrc, options.relion is None].count(False) != 1:
+        raise InputError("give one of --copick project.json, --mrc 'tomograms/*.mrc' and --relion tomograms.star")
+    if options.relion is not None:
+        return _relion_source(options, options.relion)
     if options.copick is not None:
         if options.voxel_size is not None:
             raise InputError("--voxel-size is for --mrc; a copick project states its voxel sizes itself")
@@ -209,6 +211,14 @@ def _source(options: PickOptions) -> tuple[Source, str]:
         raise InputError("--tomogram is for --copick; give the files you want with --mrc")
     source = adapter_class("source", "mrc")(options.mrc, voxel_size_angstrom=options.voxel_size, runs=options.runs)
     return source, "mrc"
+
+
+def _relion_source(options: PickOptions, tomograms_star: Path) -> tuple[Source, str]:
+    for name in ("voxel_size", "tomograms_star", "tilt_series_pixel_size", "tomogram_size"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} is not for --relion; {tomograms_star} states it")
+    source = adapter_class("source", "relion")(tomograms_star, tomogram=options.tomogram, runs=options.runs)
+    return source, f"relion:{tomograms_star.resolve()}"
 
 
 def _refuse_other_files(source: Source, out: Path) -> None:
@@ -242,8 +252,9 @@ def _summary(options: PickOptions, target: str, project: Project, selection: Pic
         return TableSummary(project)
     if target not in ("pick", "classify"):
         return None
+    tomograms_star = options.tomograms_star or options.relion
     facts: dict[str, Any] = {
-        "tomograms_star": str(options.tomograms_star) if options.tomograms_star else None,
+        "tomograms_star": str(tomograms_star) if tomograms_star else None,
         "tilt_series_pixel_size_angstrom": options.tilt_series_pixel_size,
         "tomogram_size_xyz": _tomogram_size(options.tomogram_size),
         "binned_by_averaging": options.binned_by_averaging,

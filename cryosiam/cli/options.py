@@ -34,6 +34,15 @@ Mrc = Annotated[
         rich_help_panel=INPUT_PANEL,
     ),
 ]
+Relion = Annotated[
+    Path | None,
+    typer.Option(
+        "--relion",
+        metavar="STAR",
+        help="tomograms.star of a RELION 5 or 4 project; particles are written for the same project.",
+        rich_help_panel=INPUT_PANEL,
+    ),
+]
 VoxelSize = Annotated[
     float | None,
     typer.Option(
@@ -49,7 +58,8 @@ TomogramType = Annotated[
         "--tomogram",
         "-t",
         metavar="TYPE[@Å]",
-        help="Tomogram to read, in copick's manner: [b]wbp@10.0[/]. Needed where there is more than one.",
+        help="Tomogram to read, in copick's manner: [b]wbp@10.0[/]; for --relion reconstructed, halves or denoised. "
+        "Needed where there is more than one.",
         rich_help_panel=INPUT_PANEL,
     ),
 ]

@@ -20,6 +20,7 @@ class PickOptions:
 
     copick: opt.Copick = None
     mrc: opt.Mrc = None
+    relion: opt.Relion = None
     voxel_size: opt.VoxelSize = None
     tomogram: opt.TomogramType = None
     runs: opt.Runs = None
@@ -70,7 +71,8 @@ def _epilog(name: str) -> str:
         "[b]Examples[/]\n\n"
         f"cryosiam {name} --copick project.json\n\n"
         f"cryosiam {name} --copick project.json -t wbp@10.0 -r TS_01 -r TS_02 --session-id 2\n\n"
-        f"cryosiam {name} --mrc 'tomos/*.mrc' --voxel-size 10 --out results/"
+        f"cryosiam {name} --mrc 'tomos/*.mrc' --voxel-size 10 --out results/\n\n"
+        f"cryosiam {name} --relion Tomograms/job006/tomograms.star --out results/"
     )
 
 
