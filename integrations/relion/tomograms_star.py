@@ -1,38 +1,106 @@
-"""Read RELION 5's ``tomograms.star``: names, unbinned sizes, pixel sizes, optics."""
+"""Read RELION's ``tomograms.star``: names, unbinned sizes, pixel sizes, optics, files of the reconstructions.
+
+RELION 5 writes one block ``data_global`` and a file per tilt series, RELION 4 and Warp write the tilt series into the
+same file (tomogram_set.cpp of both versions reads ``global`` first). What is needed here is in ``data_global``.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from cryosiam.errors import InputError
+from cryosiam.integrations.handoff.known import KnownTomogram
+from cryosiam.integrations.star.frame import Optics
+from cryosiam.integrations.star.star_file import read_star
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
-_TEXT_COLUMNS = ("rlnTomoName", "rlnOpticsGroupName", "rlnTomoReconstructedTomogram")
-_SIZES = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
-_PIXEL_SIZE = "rlnTomoTiltSeriesPixelSize"
+    from cryosiam.integrations.star.star_file import StarBlock
+
+_NAME: Final = "rlnTomoName"
+_SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
+_PIXEL_SIZE: Final = "rlnTomoTiltSeriesPixelSize"
+_BINNING: Final = "rlnTomoTomogramBinning"
+_OPTICS: Final = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 
 
-@dataclass(frozen=True)
-class Optics:
-    """Optics group of a tilt series.
+def read_tomograms(path: Path) -> tuple[KnownTomogram, ...]:
+    """Return every tomogram of a ``tomograms.star``, in the order of the file.
 
     Parameters
     ----------
-    name
-        Name of the group.
-    voltage_kv, spherical_aberration_mm, amplitude_contrast
-        As RELION states them.
-    """
+    path
+        ``tomograms.star`` of RELION 5's Reconstruct Tomograms job, of RELION 4 or of Warp.
 
-    name: str
-    voltage_kv: float
-    spherical_aberration_mm: float
-    amplitude_contrast: float
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not a ``tomograms.star``, lacks sizes or pixel sizes, or names a tomogram twice.
+    """
+    table = read_star(path).block("global")
+    if table is None:
+        raise InputError(f"{path} has no block data_global; give RELION's tomograms.star")
+    missing = [name for name in (_NAME, *_SIZES, _PIXEL_SIZE) if name not in table]
+    if missing:
+        raise InputError(
+            f"{path} has no {missing[0]}; give the tomograms.star of RELION's Reconstruct Tomograms job, "
+            "not its tilt_series.star"
+        )
+    names = table.text(_NAME)
+    if not names:
+        raise InputError(f"{path} lists no tomograms; give the tomograms.star of RELION's Reconstruct Tomograms job")
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise InputError(f"{path} names tomogram '{double}' more than once; correct it")
+    return _tomograms(path, table, names)
+
+
+def _tomograms(path: Path, table: StarBlock, names: list[str]) -> tuple[KnownTomogram, ...]:
+    geometry = np.stack([table.numbers(column) for column in (*_SIZES, _PIXEL_SIZE)], axis=1)
+    for name, row in zip(names, geometry, strict=True):
+        if not (row > 0).all():
+            raise InputError(f"tomogram '{name}' in {path} has a size or pixel size that is not above zero; correct it")
+    binning = table.numbers(_BINNING) if _BINNING in table else np.zeros(len(names))
+    optics = _optics(table, names)
+    files = {column: table.text(column) if column in table else [""] * len(names) for column in _FILES}
+    return tuple(
+        KnownTomogram(
+            name=name,
+            pixel_size_angstrom=float(geometry[row, 3]),
+            unbinned_size_xyz=(float(geometry[row, 0]), float(geometry[row, 1]), float(geometry[row, 2])),
+            binning=float(binning[row]) if binning[row] > 0 else None,
+            optics=optics[row],
+            tomogram_path=files[_WHOLE][row] or None,
+            half_paths=_halves(files[_HALF_1][row], files[_HALF_2][row]),
+            denoised_path=files[_DENOISED][row] or files[_DENOISED_EARLY][row] or None,
+        )
+        for row, name in enumerate(names)
+    )
+
+
+_WHOLE, _HALF_1, _HALF_2, _DENOISED, _DENOISED_EARLY = _FILES = (
+    "rlnTomoReconstructedTomogram",
+    "rlnTomoReconstructedTomogramHalf1",
+    "rlnTomoReconstructedTomogramHalf2",
+    "rlnTomoReconstructedTomogramDenoised",
+    "rlnTomoDenoisedTomogram",
+)
+
+
+def _halves(first: str, second: str) -> tuple[str, str] | None:
+    return (first, second) if first and second else None
+
+
+def _optics(table: StarBlock, names: list[str]) -> list[Optics | None]:
+    if any(column not in table for column in _OPTICS):
+        return [None] * len(names)
+    groups = table.text("rlnOpticsGroupName") if "rlnOpticsGroupName" in table else names
+    values = zip(groups, names, *(table.numbers(column).tolist() for column in _OPTICS), strict=True)
+    return [Optics(group or name, voltage, cs, contrast) for group, name, voltage, cs, contrast in values]
 
 
 @dataclass(frozen=True)
@@ -63,57 +131,13 @@ def read_tomograms_star(path: Path) -> dict[str, UnbinnedFrame]:
     Raises
     ------
     InputError
-        If the file cannot be read or lacks sizes or pixel sizes.
+        As `read_tomograms`.
     """
     frames: dict[str, UnbinnedFrame] = {}
-    for row in _rows(path):
-        frame = _frame(path, row)
+    for tomogram in read_tomograms(path):
+        assert tomogram.unbinned_size_xyz is not None and tomogram.pixel_size_angstrom is not None
+        frame = UnbinnedFrame(tomogram.name, tomogram.unbinned_size_xyz, tomogram.pixel_size_angstrom, tomogram.optics)
         frames[frame.name] = frame
-        reconstruction = row.get("rlnTomoReconstructedTomogram")
-        if reconstruction:
-            frames.setdefault(Path(str(reconstruction)).stem, frame)
+        for name in tomogram.file_names:
+            frames.setdefault(name, frame)
     return frames
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    import starfile
-
-    try:
-        blocks = starfile.read(path, always_dict=True, parse_as_string=list(_TEXT_COLUMNS))
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}; give RELION's tomograms.star") from error
-    except (ValueError, OSError, KeyError, IndexError, AttributeError) as error:
-        raise InputError(f"{path} is not a STAR file ({error}); give RELION's tomograms.star") from error
-    table = blocks.get("global")
-    if table is None:
-        raise InputError(f"{path} has no block data_global; give RELION 5's tomograms.star")
-    rows: list[dict[str, Any]] = [table] if isinstance(table, dict) else table.to_dict("records")
-    return rows
-
-
-def _frame(path: Path, row: Mapping[str, Any]) -> UnbinnedFrame:
-    missing = [name for name in ("rlnTomoName", *_SIZES, _PIXEL_SIZE) if name not in row]
-    if missing:
-        raise InputError(
-            f"{path} has no {missing[0]}; give the tomograms.star of RELION's Reconstruct Tomograms job, "
-            "not its tilt_series.star"
-        )
-    name = str(row["rlnTomoName"])
-    try:
-        x, y, z, pixel_size = (float(row[column]) for column in (*_SIZES, _PIXEL_SIZE))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"tomogram '{name}' in {path} has a size that is not a number; correct it") from error
-    if not all(math.isfinite(value) and value > 0 for value in (x, y, z, pixel_size)):
-        raise InputError(f"tomogram '{name}' in {path} has a size or pixel size that is not above zero; correct it")
-    return UnbinnedFrame(name, (x, y, z), pixel_size, _optics(row))
-
-
-def _optics(row: Mapping[str, Any]) -> Optics | None:
-    columns = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
-    try:
-        voltage, aberration, contrast = (float(row[column]) for column in columns)
-    except (KeyError, TypeError, ValueError):
-        return None
-    if not all(math.isfinite(value) for value in (voltage, aberration, contrast)):
-        return None
-    return Optics(str(row.get("rlnOpticsGroupName") or row["rlnTomoName"]), voltage, aberration, contrast)

@@ -14,7 +14,7 @@ hand. The test compares with positions that Warp computed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
 import numpy as np
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from numpy.typing import NDArray
+
+
+TILT_SERIES_TAG: Final = "TiltSeries"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ def read_warp_xml(path: Path) -> WarpTiltSeries:
     InputError
         If the file is missing, is no tilt-series XML, has no tilts, or its columns differ in length.
     """
-    root = _root(path)
+    root = xml_root(path)
+    if root.tag != TILT_SERIES_TAG:
+        raise InputError(f"{path} is a <{root.tag}>, not a <{TILT_SERIES_TAG}>; give the XML of the tilt series")
     try:
         return _parsed(root, path)
     except (ValueError, IndexError) as error:
@@ -113,16 +118,20 @@ def _parsed(root: Element, path: Path) -> WarpTiltSeries:
     )
 
 
-def _root(path: Path) -> Element:
+def xml_root(path: Path) -> Element:
+    """Return the root of an XML file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not whole XML.
+    """
     try:
-        root = ElementTree.parse(path).getroot()
+        return ElementTree.parse(path).getroot()
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; give the XML that Warp wrote for the tilt series") from error
     except (OSError, ElementTree.ParseError) as error:
         raise InputError(f"{path} is not a whole XML file ({error}); copy it again") from error
-    if root.tag != "TiltSeries":
-        raise InputError(f"{path} is a <{root.tag}>, not a <TiltSeries>; give the XML of the tilt series")
-    return root
 
 
 def _column(root: Element, name: str, path: Path) -> NDArray[np.float64] | None:

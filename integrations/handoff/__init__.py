@@ -1,0 +1,1 @@
+"""Hand-off: picks of a copick project to other programs, and back."""

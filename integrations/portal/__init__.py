@@ -1,0 +1,1 @@
+"""CryoET Data Portal: metadata files."""
