@@ -16,6 +16,9 @@ from cryosiam.cli.check import check
 from cryosiam.cli.evaluate import EPILOG as EVALUATE_EPILOG
 from cryosiam.cli.evaluate import HELP as EVALUATE_HELP
 from cryosiam.cli.evaluate import evaluate
+from cryosiam.cli.export import EPILOG as EXPORT_EPILOG
+from cryosiam.cli.export import HELP as EXPORT_HELP
+from cryosiam.cli.export import export
 from cryosiam.cli.info import info
 from cryosiam.cli.pick import COMMANDS
 from cryosiam.cli.reconstruct import EPILOG as RECONSTRUCT_EPILOG
@@ -102,6 +105,7 @@ for _name, (_function, _help, _epilog) in COMMANDS.items():
 app.command("reconstruct", help=RECONSTRUCT_HELP, epilog=RECONSTRUCT_EPILOG)(reconstruct)
 app.command("evaluate", help=EVALUATE_HELP, epilog=EVALUATE_EPILOG)(evaluate)
 app.command("check", help=CHECK_HELP, epilog=CHECK_EPILOG)(check)
+app.command("export", help=EXPORT_HELP, epilog=EXPORT_EPILOG)(export)
 app.command("info")(info)
 app.command("adapters")(adapters)
 app.add_typer(simulate, name="simulate")
