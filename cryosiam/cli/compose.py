@@ -60,7 +60,7 @@ def bring_up_to_date(options: PickOptions, target: str) -> None:
                 reporting.note(describe_plan(item))
             return
         outcome = runner.run(options.overwrite)
-        _conclude(outcome, runner, reporting)
+        conclude(outcome, runner, reporting)
 
 
 def describe_plan(item: PlannedRun) -> str:
@@ -76,7 +76,14 @@ def describe_plan(item: PlannedRun) -> str:
     )
 
 
-def _conclude(outcome: Outcome, runner: Runner, reporting: Reporter) -> None:
+def conclude(outcome: Outcome, runner: Runner, reporting: Reporter) -> None:
+    """Tell the user what came of a call.
+
+    Raises
+    ------
+    CryoSiamError
+        If a run failed.
+    """
     for line in runner.news:
         reporting.note(line)
     if outcome.failed:
@@ -87,8 +94,17 @@ def _conclude(outcome: Outcome, runner: Runner, reporting: Reporter) -> None:
         reporting.note("nothing to do: everything is up to date (--overwrite redoes it)")
 
 
-def compose(options: PickOptions, target: str) -> Composition:
+def compose(options: PickOptions, target: str, particles_folder: Path | None = None) -> Composition:
     """Return what command ``target`` needs; files are opened for reading at most.
+
+    Parameters
+    ----------
+    options
+        What the user asked for.
+    target
+        Name of the command.
+    particles_folder
+        Where particles for RELION go; by default ``relion5`` in the results folder.
 
     Raises
     ------
@@ -112,7 +128,7 @@ def compose(options: PickOptions, target: str) -> Composition:
         Pipeline(
             _stages(options, networks, _classes(selection, source, networks.species)), _products(factory)[target]()
         ),
-        _summary(options, target, project, selection),
+        _summary(options, target, project, selection, particles_folder),
         _resources(options),
     )
 
@@ -247,7 +263,9 @@ def _volume_sinks(options: PickOptions, out: Path, renames: dict[str, str]) -> t
     )
 
 
-def _summary(options: PickOptions, target: str, project: Project, selection: PickSelection) -> TableSummary | None:
+def _summary(
+    options: PickOptions, target: str, project: Project, selection: PickSelection, particles_folder: Path | None
+) -> TableSummary | None:
     if target == "embed":
         return TableSummary(project)
     if target not in ("pick", "classify"):
@@ -260,7 +278,7 @@ def _summary(options: PickOptions, target: str, project: Project, selection: Pic
         "binned_by_averaging": options.binned_by_averaging,
     }
     stars: list[Sink] = [adapter_class("sink", "star")(project.out)]
-    relion5 = adapter_class("sink", "relion5").from_options(project.out, **facts)
+    relion5 = adapter_class("sink", "relion5").from_options(project.out, **facts, folder=particles_folder)
     if isinstance(relion5, str):
         return TableSummary(project, tuple(stars), selection, facts, (relion5,))
     return TableSummary(project, (*stars, relion5), selection, facts)

@@ -24,6 +24,10 @@ from cryosiam.cli.pick import COMMANDS
 from cryosiam.cli.reconstruct import EPILOG as RECONSTRUCT_EPILOG
 from cryosiam.cli.reconstruct import HELP as RECONSTRUCT_HELP
 from cryosiam.cli.reconstruct import reconstruct
+from cryosiam.cli.relion_job import CONTEXT as RELION_JOB_CONTEXT
+from cryosiam.cli.relion_job import EPILOG as RELION_JOB_EPILOG
+from cryosiam.cli.relion_job import HELP as RELION_JOB_HELP
+from cryosiam.cli.relion_job import relion_job
 from cryosiam.cli.simulate import app as simulate
 from cryosiam.cli.structures import app as structures
 from cryosiam.cli.train import app as train
@@ -106,6 +110,9 @@ app.command("reconstruct", help=RECONSTRUCT_HELP, epilog=RECONSTRUCT_EPILOG)(rec
 app.command("evaluate", help=EVALUATE_HELP, epilog=EVALUATE_EPILOG)(evaluate)
 app.command("check", help=CHECK_HELP, epilog=CHECK_EPILOG)(check)
 app.command("export", help=EXPORT_HELP, epilog=EXPORT_EPILOG)(export)
+app.command("relion-job", help=RELION_JOB_HELP, epilog=RELION_JOB_EPILOG, context_settings=RELION_JOB_CONTEXT)(
+    relion_job
+)
 app.command("info")(info)
 app.command("adapters")(adapters)
 app.add_typer(simulate, name="simulate")

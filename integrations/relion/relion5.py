@@ -70,8 +70,10 @@ class Relion5Sink(StarSink):
         tilt_series_pixel_size_angstrom: float | None = None,
         tomogram_size_xyz: tuple[int, int, int] | None = None,
         binned_by_averaging: int = 1,
+        folder: Path | None = None,
     ) -> None:
         super().__init__(out_dir)
+        self.folder = self.out_dir / "relion5" if folder is None else folder
         self._where = tomograms_star
         self._binning = binned_by_averaging
         if binned_by_averaging < 1:
@@ -94,6 +96,7 @@ class Relion5Sink(StarSink):
         tilt_series_pixel_size_angstrom: float | None = None,
         tomogram_size_xyz: tuple[int, int, int] | None = None,
         binned_by_averaging: int = 1,
+        folder: Path | None = None,
     ) -> Relion5Sink | str:
         """Return the sink, or where no option was given the sentence that says which ones make the file.
 
@@ -105,7 +108,7 @@ class Relion5Sink(StarSink):
         facts = (tomograms_star, tilt_series_pixel_size_angstrom, tomogram_size_xyz)
         if facts == (None, None, None) and binned_by_averaging == 1:
             return NEEDED
-        return cls(out_dir, *facts, binned_by_averaging)
+        return cls(out_dir, *facts, binned_by_averaging, folder)
 
     def check(self, runs: Sequence[str], key: ProductKey) -> None:
         """Find out before the work whether the file can be written.
@@ -142,7 +145,7 @@ class Relion5Sink(StarSink):
             If it cannot be written.
         """
         dialect = load_dialect("relion5")
-        path = self.out_dir / "relion5" / "particles.star"
+        path = self.folder / "particles.star"
         kept = [(self._frame(tomogram.run), picks) for tomogram, picks in self._kept()]
         if not kept:
             return self._without_picks(path)

@@ -125,8 +125,8 @@ def beside(tomograms_star: Path, name: str) -> Path:
         raise InputError(f"tomogram '{name}' may be {found[0]} or {found[1]}; keep one of them there")
     if not found:
         raise InputError(
-            f"{tomograms_star} does not say where tomogram '{name}' is, and there is no tomograms/{core_name(name)}.mrc "
-            "beside it; put the tomograms there, or give them by --mrc, with --tomograms-star"
+            f"{tomograms_star} does not say where tomogram '{name}' is, and beside it is no "
+            f"tomograms/{core_name(name)}.mrc; put the tomograms there, or give them by --mrc, with --tomograms-star"
         )
     return found[0]
 
@@ -147,7 +147,9 @@ def open_mrc(path: Path) -> tuple[ArrayVolume, MrcLayout]:
         As `cryosiam.integrations.mrc.header.read_layout`, and if there is no such file.
     """
     if not path.is_file():
-        raise InputError(f"there is no tomogram {path}; reconstruct it, or leave it out by naming the others with --run")
+        raise InputError(
+            f"there is no tomogram {path}; reconstruct it, or leave it out by naming the others with --run"
+        )
     layout = read_layout(path)
     voxels = np.memmap(path, dtype=layout.dtype, mode="r", offset=layout.offset, shape=layout.shape)
     return ArrayVolume(voxels), layout
@@ -171,7 +173,9 @@ def checked_voxel_size(path: Path, layout: MrcLayout, tomogram: KnownTomogram, w
         If neither states the voxel size, or the two contradict each other in voxel size or size.
     """
     pixel_size, unbinned = tomogram.pixel_size_angstrom, tomogram.unbinned_size_xyz
-    assert pixel_size is not None and unbinned is not None, "a tomograms.star without them is refused when it is read"
+    # A tomograms.star without them is refused when it is read.
+    assert pixel_size is not None
+    assert unbinned is not None
     header = np.array(layout.voxel_size_angstrom)
     stated = bool(np.isfinite(header).all() and (header > 0).all())
     if tomogram.binning is not None:

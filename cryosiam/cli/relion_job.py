@@ -1,0 +1,138 @@
+"""``cryosiam relion-job``: pick as an External job of RELION."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from cryosiam.cli.options import ContrastChoice
+from cryosiam.errors import CryoSiamError, InputError
+
+if TYPE_CHECKING:
+    from cryosiam.cli.pick import PickOptions
+    from cryosiam.integrations.relion.job_flags import JobFlags
+    from cryosiam.integrations.relion.job_folder import JobFolder
+
+HELP = "Pick as an External job of RELION 3.1, 4 or 5; RELION writes this command line."
+
+CONTEXT: Final = {
+    "ignore_unknown_options": True,
+    "allow_extra_args": True,
+    "allow_interspersed_args": False,
+    "help_option_names": ["-h", "--help"],
+}
+"""RELION adds flags of its own, so none is refused."""
+
+EPILOG = (
+    "[b]In RELION[/]\n\n"
+    "External executable: cryosiam relion-job\n\n"
+    "Input micrographs: Tomograms/job006/tomograms.star, or parameter [b]tomograms[/] with that value\n\n"
+    "Parameters, all optional: weights, objects, threshold, tomogram (reconstructed, halves, denoised), runs, "
+    "contrast, low_pass, binned_by_averaging, device, gpu, memory\n\n"
+    "[b]Examples[/]\n\n"
+    "cryosiam relion-job --o External/job007/ --in_mics Tomograms/job006/tomograms.star --threshold 0.5 --j 4\n\n"
+    "relion_pipeliner --addJobFromStar job.star --addJobOptions 'in_mic == Tomograms/job006/tomograms.star'"
+)
+
+
+def relion_job(context: typer.Context) -> None:
+    """Run the job whose command line RELION has made, and tell RELION how it ended."""
+    from cryosiam.integrations.relion.job_flags import job_folder
+    from cryosiam.integrations.relion.job_folder import STOPPED, JobEnd, JobFolder, StopRequests
+
+    folder = JobFolder(job_folder(context.args))
+    folder.begin()
+    requests = StopRequests(folder)
+    end = JobEnd.FAILURE
+    try:
+        with requests.heeded():
+            _work(folder, context.args)
+            end = JobEnd.SUCCESS
+    except CryoSiamError as error:
+        sys.stderr.write(f"error: {error}\n")
+    except BaseException:
+        if not requests.any:
+            traceback.print_exc()
+    if requests.any and end is not JobEnd.SUCCESS:
+        sys.stderr.write("stopped; continue the job to go on\n")
+        end = JobEnd.ABORTED
+    sys.stdout.flush()
+    sys.stderr.flush()
+    folder.end(end)
+    raise typer.Exit({JobEnd.SUCCESS: 0, JobEnd.FAILURE: 1, JobEnd.ABORTED: STOPPED}[end])
+
+
+def _work(folder: JobFolder, words: Sequence[str]) -> None:
+    from cryosiam.integrations.relion.job_flags import read_flags
+    from cryosiam.pipeline.progress import PlainReporter
+
+    flags = read_flags(words, tuple(_SETTINGS))
+    if flags.threads is not None:
+        # Before the numerical libraries are loaded, which read it then.
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), str(flags.threads)))
+    from cryosiam.cli.compose import compose, conclude
+    from cryosiam.integrations.relion.job_outputs import output_nodes
+
+    reporting = PlainReporter()
+    for note in flags.notes:
+        reporting.note(note)
+    runner = compose(_options(flags), "pick", particles_folder=folder.path.absolute()).runner(reporting)
+    conclude(runner.run(), runner, reporting)
+    folder.write_nodes(output_nodes(folder.path, runner.manifest))
+
+
+def _options(flags: JobFlags) -> PickOptions:
+    from cryosiam.cli.pick import PickOptions
+
+    if flags.tomograms_star is None:
+        raise InputError(
+            "no tomograms were given; put tomograms.star into the field for input micrographs, or name a parameter "
+            "'tomograms'"
+        )
+    chosen: dict[str, Any] = {}
+    for name, text in flags.settings.items():
+        option, convert = _SETTINGS[name]
+        try:
+            chosen[option] = convert(text)
+        except ValueError as error:
+            raise InputError(
+                f"--{name} '{text}' cannot be read as {_WANTED[convert]}; correct the parameter"
+            ) from error
+    return PickOptions(relion=flags.tomograms_star, out=flags.folder, **chosen)
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+def _gpu(text: str) -> str:
+    """Return the device for a list of GPUs as RELION writes it; one is used."""
+    return f"cuda:{int(text.replace(':', ',').split(',')[0])}"
+
+
+_SETTINGS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "weights": ("weights", str),
+    "objects": ("objects", str),
+    "threshold": ("threshold", float),
+    "tomogram": ("tomogram", str),
+    "runs": ("runs", _words),
+    "contrast": ("contrast", ContrastChoice),
+    "low-pass": ("low_pass", float),
+    "binned-by-averaging": ("binned_by_averaging", int),
+    "device": ("device", str),
+    "gpu": ("device", _gpu),
+    "memory": ("memory", str),
+}
+"""Option of ``cryosiam pick`` behind every parameter, and how its text is read."""
+
+_WANTED: Final[dict[Callable[[str], Any], str]] = {
+    float: "a number",
+    int: "a whole number",
+    ContrastChoice: "auto, dark or bright",
+    _gpu: "the number of a GPU",
+}
