@@ -19,6 +19,9 @@ from cryosiam.cli.evaluate import evaluate
 from cryosiam.cli.export import EPILOG as EXPORT_EPILOG
 from cryosiam.cli.export import HELP as EXPORT_HELP
 from cryosiam.cli.export import export
+from cryosiam.cli.import_ import EPILOG as IMPORT_EPILOG
+from cryosiam.cli.import_ import HELP as IMPORT_HELP
+from cryosiam.cli.import_ import import_
 from cryosiam.cli.info import info
 from cryosiam.cli.pick import COMMANDS
 from cryosiam.cli.reconstruct import EPILOG as RECONSTRUCT_EPILOG
@@ -113,6 +116,7 @@ app.command("export", help=EXPORT_HELP, epilog=EXPORT_EPILOG)(export)
 app.command("relion-job", help=RELION_JOB_HELP, epilog=RELION_JOB_EPILOG, context_settings=RELION_JOB_CONTEXT)(
     relion_job
 )
+app.command("import", help=IMPORT_HELP, epilog=IMPORT_EPILOG)(import_)
 app.command("info")(info)
 app.command("adapters")(adapters)
 app.add_typer(simulate, name="simulate")

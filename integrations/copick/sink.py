@@ -86,7 +86,7 @@ class CopickSink:
 
     def existing(self, run: str, key: ProductKey) -> list[str]:
         """Return the products of ``run`` under ``key``, as paths relative to the run's folder."""
-        folder = self._run_folder(run)
+        folder = self.run_folder(run)
         mark = f"{key.user_id}_{key.session_id}_"
         found = [
             *folder.glob(f"Picks/{mark}*.json"),
@@ -139,8 +139,8 @@ class CopickSink:
         if in_the_way is not None:
             raise self._exists(f"tomogram {in_the_way}", ours=_maker(in_the_way) is not None)
         spacing = self._project.spacing_name(run, voxel_size)
-        path = self._run_folder(run) / _tomogram_name(spacing, name)
-        self._make_run(run, spacing)
+        path = self.run_folder(run) / _tomogram_name(spacing, name)
+        self.make_run(run, spacing)
         write_volume(
             path,
             tomogram.volume,
@@ -155,7 +155,7 @@ class CopickSink:
         """Return the tomogram of this name that is there and may not be replaced, or None."""
         name = _tomogram_name(self._project.spacing_name(run, voxel_size_angstrom), tomogram_type)
         there = self._there(run, name)
-        if there is None or (self.overwrite and there == self._run_folder(run) / name and _maker(there) is not None):
+        if there is None or (self.overwrite and there == self.run_folder(run) / name and _maker(there) is not None):
             return None
         return there
 
@@ -214,11 +214,11 @@ class CopickSink:
         """
         classes = list(dict.fromkeys(picks.class_names))
         self._ensure([self._object(name) for name in classes], self._radii(picks))
-        folder = self._run_folder(tomogram.run) / "Picks"
+        folder = self.run_folder(tomogram.run) / "Picks"
         paths = {name: folder / f"{key.user_id}_{key.session_id}_{self._object(name)}.json" for name in classes}
         for path in paths.values():
-            self._refuse_existing(tomogram.run, f"Picks/{path.name}")
-        self._make_run(tomogram.run)
+            self.refuse_existing(tomogram.run, f"Picks/{path.name}")
+        self.make_run(tomogram.run)
         with storage_errors("cannot write picks"):
             folder.mkdir(exist_ok=True)
             for name, path in paths.items():
@@ -244,10 +244,16 @@ class CopickSink:
         return held(self._locks / f"{run}.lock", f"run '{run}' of {self.config_path}")
 
     @property
+    def config_lock(self) -> Path:
+        """Lock file to hold while the project file is rewritten."""
+        return self._locks / "project-file.lock"
+
+    @property
     def _locks(self) -> Path:
         return self._overlay / ".cryosiam" / "locks"
 
-    def _run_folder(self, run: str) -> Path:
+    def run_folder(self, run: str) -> Path:
+        """Return the folder of a run in the overlay."""
         return self._overlay / "ExperimentRuns" / run
 
     def _object(self, class_name: str) -> str:
@@ -262,24 +268,31 @@ class CopickSink:
     ) -> tuple[PickableObject, ...]:
         if not self._add_objects:
             refuse_missing(self.config_path, names)
-        return ensure_objects(self.config_path, self._locks / "project-file.lock", names, radii_angstrom or {})
+        return ensure_objects(self.config_path, self.config_lock, names, radii_angstrom or {})
 
     def _segmentation_path(self, kind: str, tomogram: Tomogram, name: str, key: ProductKey) -> Path:
         spacing = self._project.spacing_name(tomogram.run, tomogram.voxel_size_angstrom)
         file_name = f"{kind}/{spacing}_{key.user_id}_{key.session_id}_{name}.zarr"
-        self._refuse_existing(tomogram.run, file_name)
-        self._make_run(tomogram.run)
-        return self._run_folder(tomogram.run) / file_name
+        self.refuse_existing(tomogram.run, file_name)
+        self.make_run(tomogram.run)
+        return self.run_folder(tomogram.run) / file_name
 
-    def _refuse_existing(self, run: str, name: str) -> None:
+    def refuse_existing(self, run: str, name: str) -> None:
+        """Refuse a product of this name in the run's folder that is there and may not be replaced.
+
+        Raises
+        ------
+        ProductExistsError
+            If it is there.
+        """
         there = self._there(run, name)
-        if there is not None and not (self.overwrite and there == self._run_folder(run) / name):
-            raise self._exists(str(there), ours=there == self._run_folder(run) / name)
+        if there is not None and not (self.overwrite and there == self.run_folder(run) / name):
+            raise self._exists(str(there), ours=there == self.run_folder(run) / name)
 
     def _there(self, run: str, name: str) -> Path | None:
         """Return where a product of this name is: in the overlay, else in the read-only part."""
         static = self._project.config.static_folder
-        folders = [self._run_folder(run), *([static / "ExperimentRuns" / run] if static else [])]
+        folders = [self.run_folder(run), *([static / "ExperimentRuns" / run] if static else [])]
         return next((folder / name for folder in folders if (folder / name).exists()), None)
 
     def _exists(self, what: str, ours: bool = True) -> ProductExistsError:
@@ -287,9 +300,9 @@ class CopickSink:
             return ProductExistsError(f"{what} already in {self.config_path}; give --overwrite or another --session-id")
         return ProductExistsError(f"{what} is input and is never replaced; give another --session-id or tomogram type")
 
-    def _make_run(self, run: str, spacing: str | None = None) -> None:
+    def make_run(self, run: str, spacing: str | None = None) -> None:
         """Make the folders of a run as copick does, with its ``.meta`` files."""
-        folders = [self._run_folder(run)]
+        folders = [self.run_folder(run)]
         if spacing is not None:
             folders.append(folders[0] / f"VoxelSpacing{spacing}")
         with storage_errors("cannot write"):

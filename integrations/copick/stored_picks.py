@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -139,8 +140,8 @@ def _columns(content: dict[str, Any]) -> StoredPicks:
     positions = np.array([(at["x"], at["y"], at["z"]) for at in locations], np.float64).reshape(count, 3)
     scores = np.array([_default(point.get("score"), 1.0) for point in points], np.float64)
     instance_ids = np.array([_default(point.get("instance_id"), 0) for point in points], np.int64)
-    transforms = np.array([point.get("transformation_") or _NO_TRANSFORM for point in points], np.float64)
-    transforms = transforms.reshape(count, 4, 4)
+    rows = chain.from_iterable(point.get("transformation_") or _NO_TRANSFORM for point in points)
+    transforms = np.fromiter(chain.from_iterable(rows), np.float64, 16 * count).reshape(count, 4, 4)
     positions = positions + transforms[:, :3, 3]
     if not (np.isfinite(positions).all() and np.isfinite(scores).all()):
         raise ValueError("a position or score is not a finite number")

@@ -84,9 +84,9 @@ class Export:
         return dict(sorted(counts.items()))
 
     @property
-    def species(self) -> list[str]:
-        """The species, sorted."""
-        return list(self.counts)
+    def runs(self) -> list[str]:
+        """The runs, sorted."""
+        return sorted({entry.frame.run for entry in self.sets})
 
 
 def prepare_export(request: ExportRequest) -> Export:

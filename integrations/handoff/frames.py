@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from cryosiam.integrations.handoff.names import Match, match_names, missing_run
 from cryosiam.integrations.star.frame import TomogramFrame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 SIZE_TOLERANCE_VOXELS: Final = 2.0
@@ -112,7 +113,9 @@ class Frames:
     notes: tuple[str, ...] = ()
 
 
-def frames_of(picked: Sequence[PickedTomogram], facts: FrameFacts) -> Frames:
+def frames_of(
+    picked: Sequence[PickedTomogram], facts: FrameFacts, known: Sequence[KnownTomogram] | None = None
+) -> Frames:
     """Return the frame of every tomogram.
 
     Parameters
@@ -121,6 +124,8 @@ def frames_of(picked: Sequence[PickedTomogram], facts: FrameFacts) -> Frames:
         The tomograms that were picked.
     facts
         What the user gave.
+    known
+        What `known_tomograms` made of it, where it is asked more than once.
 
     Raises
     ------
@@ -128,10 +133,72 @@ def frames_of(picked: Sequence[PickedTomogram], facts: FrameFacts) -> Frames:
         If a run is not among the program's tomograms or fits several, what is stated contradicts itself or the size of
         the tomogram that was picked, or a file cannot be used.
     """
-    matches = _matches(picked, facts)
+    matches = _matches(picked, facts, known_tomograms(facts, picked) if known is None else known)
     frames = {entry.run: _frame(entry, matches[entry.run].tomogram, facts) for entry in picked}
-    notes = [*_naming(matches, facts), *_doubts(picked, frames, matches, facts.where)]
+    notes = [*_naming(matches, facts.where), *_doubts(picked, frames, matches, facts.where)]
     return Frames(frames, tuple(notes))
+
+
+@dataclass(frozen=True)
+class NamedFrames:
+    """Frames of the tomograms that a file names.
+
+    Parameters
+    ----------
+    by_name
+        Frame of every name that is a run of the project.
+    unknown
+        The names that are none.
+    notes
+        Sentences on how names were matched and what was not checked.
+    """
+
+    by_name: Mapping[str, TomogramFrame]
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def frames_of_names(
+    names: Sequence[str], runs: Sequence[str], picked: Callable[[str], PickedTomogram], facts: FrameFacts
+) -> NamedFrames:
+    """Return the frames of tomograms that a particle file names.
+
+    Parameters
+    ----------
+    names
+        Names as the file has them, with path and ending.
+    runs
+        Runs of the project that come into question.
+    picked
+        Gives the tomogram of a run that positions shall be in.
+    facts
+        What the user gave.
+
+    Raises
+    ------
+    InputError
+        As `frames_of`; a name that is no run is no error.
+    """
+    stray = next((run for run in facts.names if run not in runs), None)
+    if stray is not None:
+        raise InputError(f"--name {stray}={facts.names[stray]}: the project has no run '{stray}'; correct it")
+    listed = known_tomograms(facts, [picked(run) for run in runs] if facts.portal is not None else [])
+    if listed is None:
+        known = {name: KnownTomogram(name, tomogram_path=name) for name in names}
+    else:
+        by_name = {tomogram.name.removesuffix(_TOMOSTAR): tomogram for tomogram in listed}
+        stems = {name: PurePosixPath(name).name.removesuffix(_TOMOSTAR) for name in names}
+        known = {name: replace(by_name[stem], name=name) for name, stem in stems.items() if stem in by_name}
+    where = facts.where or "the file"
+    matches = match_names(runs, list(known.values()), where, facts.names)
+    entries = [picked(run) for run in matches]
+    frames = {entry.run: _frame(entry, matches[entry.run].tomogram, facts) for entry in entries}
+    notes = [*_naming(matches, where), *_doubts(entries, frames, matches, where)]
+    by_file_name = {frame.name: frame for frame in frames.values()}
+    return NamedFrames(by_file_name, tuple(name for name in names if name not in by_file_name), tuple(notes))
+
+
+_TOMOSTAR: Final = ".tomostar"
 
 
 def known_tomograms(facts: FrameFacts, picked: Sequence[PickedTomogram]) -> tuple[KnownTomogram, ...] | None:
@@ -151,15 +218,15 @@ def known_tomograms(facts: FrameFacts, picked: Sequence[PickedTomogram]) -> tupl
     return None
 
 
-def _matches(picked: Sequence[PickedTomogram], facts: FrameFacts) -> dict[str, Match]:
+def _matches(
+    picked: Sequence[PickedTomogram], facts: FrameFacts, known: Sequence[KnownTomogram] | None
+) -> dict[str, Match]:
     runs = [entry.run for entry in picked]
     stray = next((run for run in facts.names if run not in runs), None)
     if stray is not None:
         raise InputError(f"--name {stray}={facts.names[stray]}: there are no picks of a run '{stray}'; correct it")
-    known = known_tomograms(facts, picked)
     if known is None:
-        known = tuple(KnownTomogram(facts.names.get(run, run)) for run in runs)
-        return {run: Match(tomogram, "") for run, tomogram in zip(runs, known, strict=True)}
+        return {run: Match(KnownTomogram(facts.names.get(run, run))) for run in runs}
     paths = {entry.run: entry.path for entry in picked if entry.path}
     matches = match_names(runs, known, facts.where, facts.names, paths)
     for run in runs:
@@ -225,13 +292,13 @@ def check_sizes(frame: TomogramFrame) -> None:
         )
 
 
-def _naming(matches: Mapping[str, Match], facts: FrameFacts) -> list[str]:
+def _naming(matches: Mapping[str, Match], where: str) -> list[str]:
     """Return a sentence for every way of matching other than by the same name."""
     by_how: dict[str, list[str]] = defaultdict(list)
     for run, match in matches.items():
         if match.how:
             by_how[match.how].append(f"{run} is {match.tomogram.name}")
-    return [f"names in {facts.where}: {_some(pairs)} ({how})" for how, pairs in by_how.items()]
+    return [f"names in {where}: {_some(pairs)} ({how})" for how, pairs in by_how.items()]
 
 
 def _doubts(

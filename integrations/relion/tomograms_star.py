@@ -135,7 +135,8 @@ def read_tomograms_star(path: Path) -> dict[str, UnbinnedFrame]:
     """
     frames: dict[str, UnbinnedFrame] = {}
     for tomogram in read_tomograms(path):
-        assert tomogram.unbinned_size_xyz is not None and tomogram.pixel_size_angstrom is not None
+        assert tomogram.unbinned_size_xyz is not None
+        assert tomogram.pixel_size_angstrom is not None
         frame = UnbinnedFrame(tomogram.name, tomogram.unbinned_size_xyz, tomogram.pixel_size_angstrom, tomogram.optics)
         frames[frame.name] = frame
         for name in tomogram.file_names:

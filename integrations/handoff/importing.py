@@ -1,0 +1,225 @@
+"""Particles of other programs' files into picks of a copick project."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from cryosiam.errors import InputError
+from cryosiam.integrations.copick.imported_picks import ImportedPicks, PicksImporter
+from cryosiam.integrations.copick.picked_tomogram import picked_tomogram
+from cryosiam.integrations.copick.project import CopickProject
+from cryosiam.integrations.handoff.frames import FrameFacts, NamedFrames, frames_of_names
+from cryosiam.integrations.star.exchange import read_particles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cryosiam.domain import Picks
+    from cryosiam.integrations.star.dialect import Dialect
+    from cryosiam.integrations.star.exchange import FramedPicks
+    from cryosiam.integrations.star.frame import TomogramFrame
+    from cryosiam.ports import ProductKey
+
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What the user asks for.
+
+    Parameters
+    ----------
+    file
+        Particle file.
+    config_path
+        The copick project's JSON file.
+    key
+        User and session of the picks.
+    dialect
+        Dialect of the file; by default it is recognised from the columns.
+    objects
+        Class of the file -> object of the project; the empty class stands for all that are not named.
+    runs
+        Runs that come into question; all for None.
+    tomogram
+        Tomogram that positions shall be in, such as ``wbp@10.0``; needed where a run has several of different sizes.
+    facts
+        Where pixel sizes, unbinned sizes and names come from.
+    skip_unknown
+        Leave out particles of tomograms that are no run of the project, which is an error otherwise.
+    add_objects, overwrite
+        Whether objects may be added to the project file, and picks replaced.
+    """
+
+    file: Path
+    config_path: Path
+    key: ProductKey
+    dialect: Dialect | None = None
+    objects: Mapping[str, str] = field(default_factory=dict)
+    runs: tuple[str, ...] | None = None
+    tomogram: str | None = None
+    facts: FrameFacts = field(default_factory=FrameFacts)
+    skip_unknown: bool = False
+    add_objects: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Import:
+    """Picks ready to be written.
+
+    Parameters
+    ----------
+    sets
+        Picks of every object in every run.
+    notes
+        Sentences that the user should read.
+    new_objects
+        Objects that will be added to the project file.
+    """
+
+    sets: tuple[ImportedPicks, ...]
+    notes: tuple[str, ...]
+    new_objects: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of particles of every object."""
+        counts: Counter[str] = Counter()
+        for entry in self.sets:
+            counts[entry.object_name] += len(entry.picks)
+        return dict(sorted(counts.items()))
+
+    @property
+    def runs(self) -> list[str]:
+        """The runs, sorted."""
+        return sorted({entry.picks.run for entry in self.sets})
+
+
+def prepare_import(request: ImportRequest) -> Import:
+    """Read the particles, find out which runs and objects they belong to, and check that they can be written.
+
+    Nothing is written.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used, names tomograms that are no runs, lies outside of them, or names no classes and the
+        user none either.
+    ProductExistsError
+        If picks of that user, session and object are there already.
+    StorageError
+        If the project cannot be written.
+    """
+    project = CopickProject(request.config_path)
+    runs = project.select_runs(request.runs)
+    found: list[NamedFrames] = []
+
+    def frames_for(names: list[str]) -> Sequence[TomogramFrame]:
+        pick = cache(lambda run: picked_tomogram(project, run, request.tomogram, ()))
+        found.append(frames_of_names(names, runs, pick, request.facts))
+        _refuse_unknown(request, found[0])
+        return list(found[0].by_name.values())
+
+    read = read_particles(request.file, frames_for, request.dialect)
+    sets = [entry for framed in read.sets for entry in _by_object(request, framed)]
+    new_objects = importer(request).check(sets)
+    notes = [*read.notes, *(note for frames in found for note in frames.notes), *_outside(request, read.sets)]
+    return Import(tuple(sets), tuple(dict.fromkeys(notes)), tuple(new_objects))
+
+
+def importer(request: ImportRequest) -> PicksImporter:
+    """Return what writes the picks.
+
+    Raises
+    ------
+    InputError
+        If the project cannot be written into, or copick cannot store user or session.
+    """
+    return PicksImporter(request.config_path, request.key, request.add_objects, request.overwrite)
+
+
+def write_import(prepared: Import, request: ImportRequest) -> list[Path]:
+    """Write all picks, or none.
+
+    Raises
+    ------
+    CryoSiamError
+        As `PicksImporter.write`.
+    """
+    return importer(request).write(prepared.sets)
+
+
+def _refuse_unknown(request: ImportRequest, frames: NamedFrames) -> None:
+    if not frames.unknown or (request.skip_unknown and frames.by_name):
+        return
+    names = ", ".join(frames.unknown[:_SHOWN])
+    more = f" and {len(frames.unknown) - _SHOWN} more" if len(frames.unknown) > _SHOWN else ""
+    hint = "say which they are with --name RUN=NAME"
+    if frames.by_name:
+        hint += ", or leave them out with --skip-unknown"
+    where = f"{request.facts.where} and runs of {request.config_path}" if request.facts.where else request.config_path
+    raise InputError(f"{request.file} names tomograms that are not among the runs of {where}: {names}{more}; {hint}")
+
+
+def _by_object(request: ImportRequest, framed: FramedPicks) -> list[ImportedPicks]:
+    picks = framed.picks
+    objects = np.array([_object(request, name) for name in picks.class_names], dtype=object)
+    return [
+        ImportedPicks(name, picks.select(objects == name), framed.frame.voxel_size_angstrom, request.file.name)
+        for name in sorted(set(objects.tolist()))
+    ]
+
+
+def _object(request: ImportRequest, class_name: str) -> str:
+    if class_name in request.objects:
+        return request.objects[class_name]
+    if "" in request.objects:
+        return request.objects[""]
+    if not class_name:
+        raise InputError(f"{request.file} does not say what its particles are; give --object NAME")
+    if class_name.isdigit():
+        raise InputError(
+            f"{request.file} names its classes by number only; give --object NAME, or --object {class_name}=NAME for "
+            "each class"
+        )
+    return class_name
+
+
+def _outside(request: ImportRequest, sets: Sequence[FramedPicks]) -> list[str]:
+    """Return a sentence where particles lie outside of their tomogram.
+
+    Raises
+    ------
+    InputError
+        If most do: then unit, centre or tomogram is not the one of the file.
+    """
+    strays = {framed.frame.run: int(_is_outside(framed.frame, framed.picks).sum()) for framed in sets}
+    count, total = sum(strays.values()), sum(len(framed.picks) for framed in sets)
+    if not count:
+        return []
+    worst = max(strays, key=lambda run: strays[run])
+    told = f"{count} of {total} particles in {request.file} lie outside of their tomogram, most in run '{worst}'"
+    if 2 * count > total:
+        raise InputError(
+            f"{told}; the pixel size, the unbinned size or the dialect is not that of the file: see "
+            f"'cryosiam check {request.file}', then give --tomograms-star or --from"
+        )
+    return [told]
+
+
+def _is_outside(frame: TomogramFrame, picks: Picks) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    if frame.voxel_size_angstrom is None or frame.size_xyz is None:
+        return np.zeros(len(picks), bool)
+    # The outermost voxels end half a voxel beyond their centres.
+    voxels = picks.positions_angstrom / frame.voxel_size_angstrom
+    return ((voxels < -_HALF_VOXEL) | (voxels > np.array(frame.size_xyz) - _HALF_VOXEL)).any(axis=1)
+
+
+_HALF_VOXEL: Final = 0.5
