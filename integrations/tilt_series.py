@@ -13,6 +13,7 @@ from cryosiam.errors import InputError
 from cryosiam.integrations.imod.stack import open_stack
 from cryosiam.integrations.imod.transforms import alignment_from_imod, read_tilt_angles, read_transforms
 from cryosiam.integrations.warp.tilt_series_xml import read_warp_xml
+from cryosiam.integrations.warp.tomostar import ENDING, read_tomostar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class TiltSeriesFiles:
     xf
         IMOD's transforms; without them and without ``warp_xml`` the stack counts as aligned, tilt axis along y.
     warp_xml
-        Warp's or M's XML, in place of ``tilt`` and ``xf``.
+        Warp's or M's XML, or the ``.tomostar`` of a tilt series that has none yet, in place of ``tilt`` and ``xf``.
     pixel_size_angstrom
         Of the stack; by default that of its header.
     xf_pixel_size_angstrom
@@ -86,7 +87,7 @@ def load_tilt_series(run: str, files: TiltSeriesFiles) -> tuple[TiltSeries, list
 def _with_warp(
     run: str, stack: Path, path: Path, images: NDArray[np.generic], pixel_size: float
 ) -> tuple[TiltSeries, list[str]]:
-    warp = read_warp_xml(path)
+    warp = read_tomostar(path).tilt_series if path.suffix == ENDING else read_warp_xml(path)
     used = np.flatnonzero(warp.used)
     alignment = warp.alignment((images.shape[1], images.shape[2]), pixel_size)
     alignment = TiltAlignment(

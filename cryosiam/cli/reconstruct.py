@@ -52,7 +52,7 @@ def reconstruct(
         typer.Option(
             "--warp-xml",
             metavar="XML",
-            help="Warp or M alignment in place of --tilt and --xf.",
+            help="Alignment of Warp or M, or a .tomostar, in place of --tilt and --xf.",
             rich_help_panel=INPUT_PANEL,
         ),
     ] = None,

@@ -9,9 +9,10 @@ from cryosiam.errors import InputError
 from cryosiam.integrations.imod.transforms import alignment_from_imod, read_tilt_angles, read_transforms
 from cryosiam.integrations.tilt_series import TiltSeriesFiles, load_tilt_series
 from cryosiam.integrations.warp.tilt_series_xml import read_warp_xml
+from cryosiam.integrations.warp.tomostar import read_tomostar
 from cryosiam.tomography.reconstruct import ReconstructionOptions, weight_tilt_series
 
-from .tilt_phantom import ANGLES_DEG, BEADS_XYZ, bead_errors, warp_images, write_stack, write_warp
+from .tilt_phantom import ANGLES_DEG, BEADS_XYZ, bead_errors, warp_images, write_stack, write_tomostar, write_warp
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "tilt_series"
 needs_data = pytest.mark.skipif(not DATA.exists(), reason=f"no shared data at {DATA}")
@@ -55,6 +56,48 @@ def test_positions_that_warp_computed_have_our_sign():
     assert not warp.defocus_slope_inverted
     assert errors[-1] < 50
     assert errors[1] > 300
+
+
+def test_a_tomostar_and_the_xml_made_of_it_say_the_same(tmp_path):
+    xml = read_warp_xml(write_warp(tmp_path / "S.xml", 2.5))
+    read = read_tomostar(write_tomostar(tmp_path / "S.tomostar", 2.5))
+    assert read.movies[:2] == ("../frames/tilt_00.mrc", "../frames/tilt_01.mrc")
+    for name in ("tilt_angles_deg", "axis_angles_deg", "axis_offsets_angstrom", "exposures_e_per_a2", "used"):
+        np.testing.assert_allclose(getattr(read.tilt_series, name), getattr(xml, name), atol=1e-6)
+
+
+def test_a_tomostar_of_aligned_images_has_neither_axis_nor_offsets(tmp_path):
+    read = read_tomostar(write_tomostar(tmp_path / "S.tomostar", 2.5, leave_out=("wrpAxisAngle", "wrpAxisOffsetY")))
+    assert not read.tilt_series.axis_angles_deg.any()
+    assert not read.tilt_series.axis_offsets_angstrom.any()
+
+
+def test_a_tomostar_reconstructs_as_its_xml_does(tmp_path):
+    stack = write_stack(tmp_path / "S.mrc", warp_images((24, 28), 1, 10.0), 10.0)
+    by_star, _ = load_tilt_series("TS-01", TiltSeriesFiles(stack, warp_xml=write_tomostar(tmp_path / "S.tomostar", 10)))
+    by_xml, _ = load_tilt_series("TS-01", TiltSeriesFiles(stack, warp_xml=write_warp(tmp_path / "S.xml", 10.0)))
+    np.testing.assert_allclose(by_star.alignment.matrices, by_xml.alignment.matrices, atol=1e-6)
+    np.testing.assert_allclose(by_star.alignment.shifts_angstrom, by_xml.alignment.shifts_angstrom, atol=1e-4)
+    assert by_star.alignment.hand is by_xml.alignment.hand
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("nothing", "is not a STAR file"),
+        ("data_\n\nloop_\n_wrpMovieName\n_wrpDose\na 1\n", "is not a .tomostar: its first table lacks wrpAngleTilt"),
+        ("data_\n\nloop_\n_wrpMovieName\n_wrpAngleTilt\n_wrpDose\n", "lists no tilts"),
+        ("data_\n\n_wrpMovieName a\n_wrpAngleTilt 1\n_wrpDose 0\n", "is not a .tomostar"),
+        ("data_\n\nloop_\n_wrpMovieName\n_wrpAngleTilt\n_wrpDose\na x 1\n", "'x' in row 1 of wrpAngleTilt"),
+        ("data_\n\nloop_\n_wrpMovieName\n_wrpAngleTilt\n_wrpDose\na 1 nan\n", "'nan' in row 1 of wrpDose"),
+    ],
+)
+def test_a_damaged_tomostar_is_one_sentence(tmp_path, content, message):
+    path = tmp_path / "S.tomostar"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_tomostar(path)
+    assert "\n" not in str(caught.value)
 
 
 @needs_data

@@ -90,6 +90,26 @@ def write_warp(path: Path, pixel_size: float, inverted: bool = False, angles=ANG
     return path
 
 
+def write_tomostar(path: Path, pixel_size: float, leave_out: tuple[str, ...] = ()) -> Path:
+    """Warp's own order of columns, tabs and padding included."""
+    offsets = SHIFTS_PX * pixel_size
+    columns = {
+        "wrpMovieName": [f"../frames/tilt_{number:02}.mrc" for number in range(len(ANGLES_DEG))],
+        "wrpAngleTilt": ANGLES_DEG,
+        "wrpAxisAngle": [TURN_DEG] * len(ANGLES_DEG),
+        "wrpDose": 3.0 * np.arange(len(ANGLES_DEG)),
+        "wrpAverageIntensity": [3.721] * len(ANGLES_DEG),
+        "wrpMaskedFraction": [0.0] * len(ANGLES_DEG),
+        "wrpAxisOffsetX": offsets[:, 0],
+        "wrpAxisOffsetY": offsets[:, 1],
+    }
+    kept = [name for name in columns if name not in leave_out]
+    head = "\ndata_\n\nloop_\n" + "".join(f"_{name} #{number}\n" for number, name in enumerate(kept, start=1))
+    rows = zip(*(columns[name] for name in kept), strict=True)
+    path.write_text(head + "".join("  " + "\t ".join(map(str, row)) + "  \n" for row in rows))
+    return path
+
+
 def bead_errors(volume, beads_xyz=BEADS_XYZ):
     """Return how far in voxels the peak nearest to each bead lies from it."""
     centre = np.array([size // 2 for size in volume.shape])
