@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED_KINDS = {".py", ".typed", ".json", ".yaml", ".safetensors"}
 REQUIREMENTS = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+SCIPION = ROOT / "integrations" / "scipion"
+"""The plug-in for Scipion: a distribution of its own, which the package does not hold."""
 OPTIONAL = [Requirement(line) for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
 DEVELOPMENT = [Requirement(line) for line in PROJECT["dependency-groups"]["dev"]]
 
@@ -36,7 +38,7 @@ def source_files() -> list[tuple[str, Path]]:
         (part, path.relative_to(ROOT / folder))
         for part, folder in parts.items()
         for path in sorted((ROOT / folder).rglob("*"))
-        if path.suffix in SHIPPED_KINDS
+        if path.suffix in SHIPPED_KINDS and SCIPION not in path.parents
     ]
 
 
@@ -45,6 +47,8 @@ def imported_packages() -> set[str]:
     names: set[str] = set()
     for folder in ("cryosiam", "integrations", "schemas"):
         for path in (ROOT / folder).rglob("*.py"):
+            if SCIPION in path.parents:
+                continue
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Import):
                     names |= {alias.name.partition(".")[0] for alias in node.names}
