@@ -11,26 +11,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryosiam.integrations.star.check.finding import Program
+from cryosiam.integrations.star.check.places import Places
+from cryosiam.integrations.star.check.words import (
+    CENTRED,
+    CORNER,
+    IMPORT_FILE,
+    MICROGRAPH,
+    NAME,
+    NATIVE_M,
+    PARTICLES_FILE,
+    PIXEL_SIZE,
+    TOMOGRAMS_FILE,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cryosiam.integrations.star.check.layout import Layout
+    from cryosiam.integrations.star.check.layout import BlockLayout, Layout
     from cryosiam.integrations.star.check.tomograms import ListedTomograms
     from cryosiam.integrations.star.star_file import StarBlock, StarFile
-
-CENTRED = ("rlnCenteredCoordinateXAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst")
-CORNER = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
-NATIVE_M = ("wrpCoordinateX1", "wrpCoordinateY1")
-ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-SUBTOMOGRAM_ANGLES = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi")
-ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
-ORIGINS_PIXELS = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
-NAME = "rlnTomoName"
-MICROGRAPH = "rlnMicrographName"
-IMPORT_FILE = "rlnTomoImportParticleFile"
-PARTICLES_FILE = "rlnTomoParticlesFile"
-TOMOGRAMS_FILE = "rlnTomoTomogramsFile"
 
 
 class Kind(StrEnum):
@@ -83,6 +82,17 @@ class Context:
         return Kind.TOMOGRAMS if self.layout.block("global") is not None else Kind.OTHER
 
     @cached_property
+    def read_blocks(self) -> list[BlockLayout]:
+        """The blocks that the program reads: those it knows by name, or the first."""
+        blocks = self.layout.blocks
+        if self.program in (Program.WARP, Program.M) and blocks and not self.joins_optics:
+            return [block for block in blocks if block.is_loop][:1]
+        known = ("particles",) if self.program is Program.SCIPION else ("general", "optics", "particles")
+        if self.kind is Kind.TOMOGRAMS:
+            known = ("global",)
+        return [block for block in blocks if block.name in known] or blocks[:1]
+
+    @cached_property
     def table(self) -> StarBlock | None:
         """The table of particles: ``data_particles``, or the first table that has coordinates."""
         if self.star is None:
@@ -91,10 +101,40 @@ class Context:
         named = [block for block in with_places if block.name == "particles"]
         return next(iter(named + with_places), None)
 
+    @property
+    def is_particles(self) -> bool:
+        """True where there are rows of particles to speak of."""
+        return self.kind is Kind.PARTICLES and self.count > 0
+
+    @property
+    def count(self) -> int:
+        """Number of particles."""
+        return 0 if self.table is None else len(self.table)
+
+    @property
+    def is_native_m(self) -> bool:
+        """True for a table of M itself."""
+        return self.has(*NATIVE_M)
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the particles lie, read in every way."""
+        return Places.of(self)
+
     @cached_property
     def optics(self) -> StarBlock | None:
         """The table of optics groups."""
         return None if self.star is None else self.star.block("optics")
+
+    @property
+    def has_optics(self) -> bool:
+        """True where the table of optics groups has rows."""
+        return self.optics is not None and len(self.optics) > 0
+
+    @property
+    def joins_optics(self) -> bool:
+        """True where Warp and M join optics to particles: the first block has a name, and one is data_optics."""
+        return bool(self.layout.blocks[0].name) and self.layout.block("optics") is not None
 
     @property
     def block(self) -> str | None:
@@ -127,6 +167,41 @@ class Context:
             Program.SCIPION: (MICROGRAPH, NAME),
         }.get(self.program, (NAME,))
         return next((column for column in order if self.has(column)), None)
+
+    @cached_property
+    def stated_pixel_sizes(self) -> list[tuple[str, float]]:
+        """Pixel sizes of coordinates that columns of a RELION 3.0 table state: (column, Å), one of each column."""
+        found = []
+        detector, magnification = self.numbers("rlnDetectorPixelSize"), self.numbers("rlnMagnification")
+        if len(detector) and len(magnification) and np.isfinite(detector[0] / magnification[0]):
+            found.append(("rlnDetectorPixelSize", float(detector[0] / magnification[0] * 1e4)))
+        elif len(sizes := self.numbers("rlnPixelSize")) and np.isfinite(sizes[0]):
+            found.append(("rlnPixelSize", float(sizes[0])))
+        return found
+
+    @property
+    def pixel_size_of_m(self) -> float | None:
+        """Pixel size by which M multiplies coordinates, or None where it finds none."""
+        if not self.joins_optics and (stated := self.stated_pixel_sizes) and stated[0][0] != "rlnPixelSize":
+            return stated[0][1]
+        optics = numbers_of(self.optics, "rlnImagePixelSize")
+        sizes = optics if len(optics) else self.numbers("rlnImagePixelSize")
+        return float(sizes[0]) if len(sizes) and np.isfinite(sizes[0]) else None
+
+    @property
+    def voxel_size_told(self) -> float | None:
+        """What the program multiplies coordinates by in place of the tomogram's voxel size, or None."""
+        if self.program is Program.M and self.pixel_size_of_m is not None:
+            return self.pixel_size_of_m
+        stated = [size for column, size in self.stated_pixel_sizes]
+        return self.voxel_size_angstrom or (stated[0] if stated and self.program is not Program.RELION31 else None)
+
+    @property
+    def pixel_size_angstrom(self) -> float | None:
+        """Pixel size of the tilt series: of tomograms.star, of the optics, or of the particles; None if unknown."""
+        listed = [] if self.tomograms is None else [row.pixel_size_angstrom for row in self.tomograms.rows]
+        optics = numbers_of(self.optics, PIXEL_SIZE).tolist()
+        return next((size for size in (*listed, *optics, *self.numbers(PIXEL_SIZE)[:1].tolist()) if size), None)
 
     @cached_property
     def names(self) -> list[str]:

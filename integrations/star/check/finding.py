@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class Finding:
     ----------
     rule
         Name of the rule.
+    file
+        The file that was looked at: the one asked about, or one that it names.
     program
         The program asked about.
     severity, does, source
@@ -122,6 +125,7 @@ class Finding:
     """
 
     rule: str
+    file: Path
     program: Program
     severity: Severity
     found: str
@@ -177,6 +181,7 @@ class Rule:
         return [
             Finding(
                 rule=self.name,
+                file=context.path,
                 program=context.program,
                 severity=effect.severity,
                 found=hit.found,
@@ -191,12 +196,11 @@ class Rule:
         ]
 
 
-def rule(name: str, effects: Mapping[Program, Effect]) -> Callable[[Look], Rule]:
-    """Make a rule of a function; the first sentence of its docstring says what it finds."""
+def rule(name: str, finds: str, effects: Mapping[Program, Effect]) -> Callable[[Look], Rule]:
+    """Make a rule of a function that finds hits in a context; see `Rule` for the parameters."""
 
     def make(look: Look) -> Rule:
-        sentence = " ".join((look.__doc__ or "").strip().split("\n\n")[0].split())
-        return Rule(name, sentence, dict(effects), look)
+        return Rule(name, finds, dict(effects), look)
 
     return make
 

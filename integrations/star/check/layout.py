@@ -41,7 +41,7 @@ class Label:
 
 @dataclass
 class BlockLayout:
-    """How one block lies in the file.
+    """How one table or list lies in the file; a second one under the same ``data_`` counts as a block of its own.
 
     Parameters
     ----------
@@ -176,6 +176,8 @@ class _Reader:
             self._layout.loops_without_block = True
             self._open("", number)
         assert self._block is not None
+        if self._block.labels:
+            self._open(self._block.name, number)
         self._block.is_loop = True
         self._in_rows, self._blank_after, self._comment = False, None, False
 

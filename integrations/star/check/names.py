@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cryosiam.integrations.star.check import mend
-from cryosiam.integrations.star.check.context import MICROGRAPH, NAME, Context, Kind
+from cryosiam.integrations.star.check.context import Context
 from cryosiam.integrations.star.check.finding import Hit, Program, error, for_all, note, rule, wrong
+from cryosiam.integrations.star.check.words import MICROGRAPH, NAME
 
 _SPLIT = "RELION src/jaz/tomography/particle_set.cpp splitByTomogram; measured with 5.0.1"
 _IMPORT4 = "RELION 4 src/jaz/tomography/apps/import_particles.cpp"
@@ -16,12 +17,9 @@ _M_NAMES = "Warp MTools/Commands/ParticleStarParsing.cs, FromRelionStar"
 _SCIPION = "reliontomo protocol_base_import_from_star.py"
 
 
-def _is_particles(context: Context) -> bool:
-    return context.kind is Kind.PARTICLES and context.table is not None and len(context.table) > 0
-
-
 @rule(
     "no-tomogram-name",
+    "The particles do not say which tomogram they are from.",
     {
         Program.RELION5: error('stops: "rlnTomoName missing from MetaDataTable"', _SPLIT),
         Program.RELION4: error('stops: the file "does not contain tomogram names (rlnTomoName)"', _IMPORT4),
@@ -33,15 +31,15 @@ def _is_particles(context: Context) -> bool:
         Program.SCIPION: error("matches no tomogram and refuses the file", _SCIPION),
     },
 )
-def no_tomogram_name(context: Context) -> Iterator[Hit]:
-    """The particles do not say which tomogram they are from."""
-    if _is_particles(context) and context.name_column is None and not context.has("wrpSourceName"):
+def _no_tomogram_name(context: Context) -> Iterator[Hit]:
+    if context.is_particles and context.name_column is None and not context.is_native_m:
         columns = f"{NAME} or {MICROGRAPH}" if context.program in (Program.WARP, Program.M, Program.SCIPION) else NAME
         yield Hit(f"data_{context.block} has no {columns}", mend.export(context), block=context.block)
 
 
 @rule(
     "unknown-names",
+    "Some tomogram names of the particles are not in tomograms.star.",
     {
         Program.RELION5: wrong("drops those particles with no more than a warning", _SPLIT),
         Program.RELION4: error('stops at the import: "No tomogram named ... found"', _IMPORT4),
@@ -50,8 +48,7 @@ def no_tomogram_name(context: Context) -> Iterator[Hit]:
         Program.SCIPION: wrong("drops those particles with a line in the log", _SCIPION),
     },
 )
-def unknown_names(context: Context) -> Iterator[Hit]:
-    """Some tomogram names of the particles are not in tomograms.star."""
+def _unknown_names(context: Context) -> Iterator[Hit]:
     unknown = _unknown(context)
     if unknown and len(unknown) < len(set(context.names)):
         lost = sum(unknown.values())
@@ -67,6 +64,7 @@ def unknown_names(context: Context) -> Iterator[Hit]:
 
 @rule(
     "no-known-name",
+    "No tomogram name of the particles is in tomograms.star.",
     {
         Program.RELION5: error('stops: "no particles found that belong to any of the defined tomograms"', _SPLIT),
         Program.RELION4: error('stops at the import: "No tomogram named ... found"', _IMPORT4),
@@ -80,8 +78,7 @@ def unknown_names(context: Context) -> Iterator[Hit]:
         Program.SCIPION: error('refuses the file: "No matching TsIds were found"', _SCIPION),
     },
 )
-def no_known_name(context: Context) -> Iterator[Hit]:
-    """No tomogram name of the particles is in tomograms.star."""
+def _no_known_name(context: Context) -> Iterator[Hit]:
     unknown = _unknown(context)
     if unknown and len(unknown) == len(set(context.names)):
         assert context.tomograms is not None
@@ -97,7 +94,7 @@ def no_known_name(context: Context) -> Iterator[Hit]:
 
 def _unknown(context: Context) -> dict[str, int]:
     """Return the names that match no tomogram, with their numbers of particles."""
-    if context.tomograms is None or not _is_particles(context) or context.program is Program.RELION31:
+    if context.tomograms is None or not context.is_particles or context.program is Program.RELION31:
         return {}
     known = {key for name in context.tomograms.names for key in _matches(context.program, name)}
     counts = Counter(_compared(context.program, name) for name in context.names)
@@ -128,6 +125,7 @@ def _tomograms(context: Context) -> str:
 
 @rule(
     "name-with-space",
+    "A tomogram name has a blank in it.",
     {
         **for_all(
             (Program.RELION5, Program.RELION4),
@@ -139,9 +137,8 @@ def _tomograms(context: Context) -> str:
         ),
     },
 )
-def name_with_space(context: Context) -> Iterator[Hit]:
-    """A tomogram name has a blank in it."""
-    if not _is_particles(context):
+def _name_with_space(context: Context) -> Iterator[Hit]:
+    if not context.is_particles:
         return
     for column in (NAME, MICROGRAPH):
         bad = next((row for row, name in enumerate(context.text(column), start=1) if len(name.split()) != 1), None)
@@ -158,31 +155,46 @@ def name_with_space(context: Context) -> Iterator[Hit]:
 
 @rule(
     "numeric-names",
+    "A tomogram name is a number that changes when it is read as one, such as 001.",
+    for_all(
+        (Program.RELION5, Program.RELION4, Program.WARP, Program.M),
+        note(
+            "keeps it as text; programs in Python that use starfile read 1 for 001 and write that back",
+            "starfile 0.5.13; measured",
+        ),
+    ),
+)
+def _numeric_names(context: Context) -> Iterator[Hit]:
+    for name in dict.fromkeys(context.names if context.is_particles else []):
+        if _is_number(name) and str(_guess(name)) != name:
+            yield Hit(
+                f"the tomogram name '{name}' is a number",
+                "nothing to mend for this program; begin names with a letter, such as TS_001, in new projects",
+                block=context.block,
+                column=context.name_column,
+                row=1 + context.names.index(name),
+            )
+            return
+
+
+@rule(
+    "first-name-numeric",
+    "The first tomogram name is a number.",
     {
-        **for_all(
-            (Program.RELION5, Program.RELION4, Program.WARP, Program.M),
-            note(
-                "keeps it as text; Python programs that use starfile read 1 for it, and write that back",
-                "starfile 0.5.13; measured",
-            ),
-        ),
-        Program.SCIPION: wrong(
-            "reads it as a number, so that it matches no tomogram, and drops the particles",
-            "emtable 0.0.14 metadata.py, _guessType",
-        ),
+        Program.SCIPION: error(
+            "takes the column for numbers: it stops at the first name that is none, and 001 matches no tomogram",
+            "emtable 0.0.14; measured",
+        )
     },
 )
-def numeric_names(context: Context) -> Iterator[Hit]:
-    """All tomogram names are numbers, such as 001."""
-    names = list(dict.fromkeys(context.names)) if _is_particles(context) else []
-    if names and all(_is_number(name) for name in names):
-        changed = next((name for name in names if str(_guess(name)) != name), names[0])
+def _first_name_numeric(context: Context) -> Iterator[Hit]:
+    if context.is_particles and context.names and _is_number(context.names[0]):
         yield Hit(
-            f"the tomogram name '{changed}' is a number",
-            "nothing to mend for this program; name tomograms with a letter, such as TS_001, in new projects",
+            f"the first tomogram name is '{context.names[0]}'",
+            mend.export(context),
             block=context.block,
             column=context.name_column,
-            row=1 + context.names.index(changed),
+            row=1,
         )
 
 
@@ -201,4 +213,4 @@ def _guess(name: str) -> float | int:
         return float(name)
 
 
-RULES = (no_tomogram_name, unknown_names, no_known_name, name_with_space, numeric_names)
+RULES = (_no_tomogram_name, _unknown_names, _no_known_name, _name_with_space, _numeric_names, _first_name_numeric)

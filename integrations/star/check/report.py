@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cryosiam.errors import InputError
-from cryosiam.integrations.star.check import names, relion5, structure, warp
+from cryosiam.integrations.star.check import (
+    geometry,
+    m,
+    names,
+    optics,
+    poses,
+    relion4,
+    relion5,
+    relion31,
+    scipion,
+    sets,
+    structure,
+    values,
+    warp,
+)
 from cryosiam.integrations.star.check.context import Context, Kind
 from cryosiam.integrations.star.check.finding import Finding, Program, Rule, Severity
 from cryosiam.integrations.star.check.layout import Layout, read_layout
 from cryosiam.integrations.star.check.tomograms import read_listed_tomograms
+from cryosiam.integrations.star.check.words import PARTICLES_FILE, TOMOGRAMS_FILE
 from cryosiam.integrations.star.star_file import StarFile, read_star
 
-RULES: tuple[Rule, ...] = (*structure.RULES, *names.RULES, *relion5.RULES, *warp.RULES)
+_FAMILIES = (
+    structure,
+    sets,
+    names,
+    relion5,
+    relion4,
+    relion31,
+    warp,
+    m,
+    scipion,
+    optics,
+    values,
+    poses,
+    geometry,
+)
+RULES: tuple[Rule, ...] = tuple(found for family in _FAMILIES for found in family.RULES)
 """Every rule, in the order in which findings are shown."""
 
 
@@ -64,7 +94,9 @@ class Report:
             "particles": self.particles,
             "fine": self.is_fine,
             "unread": self.unread,
-            "findings": [asdict(finding) | {"says": finding.says} for finding in self.findings],
+            "findings": [
+                asdict(finding) | {"file": str(finding.file), "says": finding.says} for finding in self.findings
+            ],
         }
 
 
@@ -93,12 +125,26 @@ def check_star(
     listed = None if tomograms is None else read_listed_tomograms(tomograms)
     star, unread = _tables(path)
     context = Context(path, program, layout, star, listed, voxel_size_angstrom)
+    if context.kind is Kind.TOMOGRAMS and star is not None and listed is None:
+        context = replace(context, tomograms=read_listed_tomograms(path))
     findings = [finding for rule in RULES for finding in rule.findings(context)]
+    if context.kind is Kind.OPTIMISATION_SET:
+        findings += _of_named_particles(context)
     if unread is not None and not _explained(layout, findings):
         raise InputError(unread)
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
     particles = None if context.table is None else len(context.table)
     return Report(path, program, context.kind, particles, tuple(findings), unread)
+
+
+def _of_named_particles(context: Context) -> list[Finding]:
+    """Return what is found in the particles that an optimisation set names."""
+    particles, tomograms = (sets.named_file(context, column) for column in (PARTICLES_FILE, TOMOGRAMS_FILE))
+    if particles is None or not particles.is_file():
+        return []
+    given = None if context.tomograms is None else context.tomograms.path
+    beside = tomograms if tomograms is not None and tomograms.is_file() else None
+    return list(check_star(particles, context.program, given or beside, context.voxel_size_angstrom).findings)
 
 
 def _tables(path: Path) -> tuple[StarFile | None, str | None]:

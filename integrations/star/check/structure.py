@@ -17,32 +17,32 @@ _EMTABLE = "emtable 0.0.14 metadata.py, Reader.getRow"
 
 @rule(
     "compressed",
+    "The file is packed by gzip.",
     for_all(
         Program,
         error("does not unpack files, so it finds no table in it", "RELION, Warp and emtable open files as text"),
     ),
 )
-def compressed(context: Context) -> Iterator[Hit]:
-    """The file is packed by gzip."""
+def _compressed(context: Context) -> Iterator[Hit]:
     if context.layout.compressed:
         yield Hit("the file is packed by gzip", mend.command("gunzip", "--keep", context.path))
 
 
 @rule(
     "windows-line-ends",
+    "Lines end in CR LF, as Windows writes them.",
     {
         **for_all(
             (Program.RELION5, Program.RELION4),
             error('stops: "RELION does not support CR+LF as a new line code"', _READ_STAR),
         ),
-        Program.RELION31: wrong(
-            "finds no block of that name, takes the file for one of RELION 3.0, and reads no particle",
-            "measured with RELION 3.1.3",
+        Program.RELION31: error(
+            "finds no block of that name, takes the file for one of RELION 3.0, and stops for want of columns",
+            "measured with relion_star_handler 3.1.3",
         ),
     },
 )
-def windows_line_ends(context: Context) -> Iterator[Hit]:
-    """Lines end in CR LF, as Windows writes them."""
+def _windows_line_ends(context: Context) -> Iterator[Hit]:
     if context.layout.windows_line is not None:
         unix = mend.beside(context.path, "unix")
         yield Hit(
@@ -52,11 +52,12 @@ def windows_line_ends(context: Context) -> Iterator[Hit]:
 
 
 def _tables(context: Context) -> list[BlockLayout]:
-    return [block for block in context.layout.blocks if block.is_loop]
+    return [block for block in context.read_blocks if block.is_loop]
 
 
 @rule(
     "blank-line-in-table",
+    "A blank line stands between the rows of a table.",
     {
         **for_all(RELION, wrong("takes a blank line for the end of the table and drops the rows after it", _READ_LOOP)),
         **for_all(
@@ -66,8 +67,7 @@ def _tables(context: Context) -> list[BlockLayout]:
         Program.SCIPION: wrong("takes a blank line for the end of the table and drops the rows after it", _EMTABLE),
     },
 )
-def blank_line_in_table(context: Context) -> Iterator[Hit]:
-    """A blank line stands between the rows of a table."""
+def _blank_line_in_table(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
         if block.blank_after is not None:
             dropped = block.rows - block.blank_after
@@ -81,6 +81,7 @@ def blank_line_in_table(context: Context) -> Iterator[Hit]:
 
 @rule(
     "ragged-row",
+    "A row has more or fewer cells than the table has columns.",
     {
         **for_all(
             RELION,
@@ -96,8 +97,7 @@ def blank_line_in_table(context: Context) -> Iterator[Hit]:
         Program.SCIPION: error("stops where cells are missing, and drops surplus cells", _EMTABLE),
     },
 )
-def ragged_row(context: Context) -> Iterator[Hit]:
-    """A row has more or fewer cells than the table has columns."""
+def _ragged_row(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
         if block.ragged:
             yield Hit(
@@ -111,6 +111,7 @@ def ragged_row(context: Context) -> Iterator[Hit]:
 
 @rule(
     "comment-in-table",
+    "A comment line stands between the rows of a table.",
     {
         **for_all(
             RELION,
@@ -123,8 +124,7 @@ def ragged_row(context: Context) -> Iterator[Hit]:
         Program.SCIPION: error("takes the comment for a row and stops", _EMTABLE),
     },
 )
-def comment_in_table(context: Context) -> Iterator[Hit]:
-    """A comment line stands between the rows of a table."""
+def _comment_in_table(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
         if block.comments:
             yield Hit(
@@ -137,6 +137,7 @@ def comment_in_table(context: Context) -> Iterator[Hit]:
 
 @rule(
     "column-twice",
+    "A table has two columns of one name.",
     {
         **for_all(
             RELION, error("keeps one of the two and stops at the first row: more columns than labels", _READ_LOOP)
@@ -147,8 +148,7 @@ def comment_in_table(context: Context) -> Iterator[Hit]:
         ),
     },
 )
-def column_twice(context: Context) -> Iterator[Hit]:
-    """A table has two columns of one name."""
+def _column_twice(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
         names = block.columns
         for name in dict.fromkeys(name for name in names if names.count(name) > 1):
@@ -162,6 +162,7 @@ def column_twice(context: Context) -> Iterator[Hit]:
 
 @rule(
     "column-number",
+    "The number behind a label is not the place of the column.",
     for_all(
         (Program.WARP, Program.M),
         wrong(
@@ -169,8 +170,7 @@ def column_twice(context: Context) -> Iterator[Hit]:
         ),
     ),
 )
-def column_number(context: Context) -> Iterator[Hit]:
-    """The number behind a label is not the place of the column."""
+def _column_number(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
         for place, label in enumerate(block.labels, start=1):
             if label.number is not None and label.number != place:
@@ -185,6 +185,7 @@ def column_number(context: Context) -> Iterator[Hit]:
 
 @rule(
     "label-glued-to-number",
+    "No blank stands between a label and the number behind it.",
     {
         **for_all(
             RELION, wrong("cuts the last letter off the label and keeps the column as an unknown one", _READ_LOOP)
@@ -196,8 +197,7 @@ def column_number(context: Context) -> Iterator[Hit]:
         Program.SCIPION: wrong("takes the number for a part of the label, and the column for an unknown one", _EMTABLE),
     },
 )
-def label_glued(context: Context) -> Iterator[Hit]:
-    """No blank stands between a label and the number behind it."""
+def _label_glued(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
         glued = [label for label in block.labels if label.glued]
         if glued:
@@ -211,6 +211,7 @@ def label_glued(context: Context) -> Iterator[Hit]:
 
 @rule(
     "quoted-cells",
+    "Cells are quoted.",
     for_all(
         (Program.WARP, Program.M),
         wrong(
@@ -219,8 +220,7 @@ def label_glued(context: Context) -> Iterator[Hit]:
         ),
     ),
 )
-def quoted_cells(context: Context) -> Iterator[Hit]:
-    """Cells are quoted."""
+def _quoted_cells(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
         if block.quoted:
             yield Hit(f"data_{block.name} has quoted cells", mend.export(context), block=block.name)
@@ -228,6 +228,7 @@ def quoted_cells(context: Context) -> Iterator[Hit]:
 
 @rule(
     "no-rows",
+    "The table of particles has no rows.",
     {
         **for_all(
             (Program.RELION5, Program.RELION4),
@@ -247,8 +248,7 @@ def quoted_cells(context: Context) -> Iterator[Hit]:
         ),
     },
 )
-def no_rows(context: Context) -> Iterator[Hit]:
-    """The table of particles has no rows."""
+def _no_rows(context: Context) -> Iterator[Hit]:
     if (
         context.kind is Kind.PARTICLES
         and context.table is not None
@@ -260,6 +260,7 @@ def no_rows(context: Context) -> Iterator[Hit]:
 
 @rule(
     "not-particles",
+    "No table has coordinates of particles.",
     {
         **for_all(
             (Program.RELION5, Program.RELION4),
@@ -280,23 +281,23 @@ def no_rows(context: Context) -> Iterator[Hit]:
         ),
     },
 )
-def not_particles(context: Context) -> Iterator[Hit]:
-    """No table has coordinates of particles."""
-    if context.kind in (Kind.OTHER, Kind.TOMOGRAMS):
+def _not_particles(context: Context) -> Iterator[Hit]:
+    is_for_relion = context.kind is Kind.TOMOGRAMS and context.program in (Program.RELION5, Program.RELION4)
+    if context.kind in (Kind.OTHER, Kind.TOMOGRAMS) and not is_for_relion:
         names = ", ".join(f"data_{block.name}" for block in context.layout.blocks[:4]) or "no block"
         yield Hit(f"no table has coordinates (there is {names})", "give the STAR file of the particles")
 
 
 RULES = (
-    compressed,
-    windows_line_ends,
-    blank_line_in_table,
-    ragged_row,
-    comment_in_table,
-    column_twice,
-    column_number,
-    label_glued,
-    quoted_cells,
-    no_rows,
-    not_particles,
+    _compressed,
+    _windows_line_ends,
+    _blank_line_in_table,
+    _ragged_row,
+    _comment_in_table,
+    _column_twice,
+    _column_number,
+    _label_glued,
+    _quoted_cells,
+    _no_rows,
+    _not_particles,
 )

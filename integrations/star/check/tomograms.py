@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryosiam.errors import InputError
+from cryosiam.integrations.star.check.words import OPTICS, PIXEL_SIZE, SIZES
 from cryosiam.integrations.star.star_file import StarBlock, read_star
 
-SIZES = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
-PIXEL_SIZE = "rlnTomoTiltSeriesPixelSize"
-OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 _TOMOGRAM_FILES = (
     "rlnTomoReconstructedTomogram",
     "rlnTomoReconstructedTomogramDenoised",
     "rlnTomoReconstructedTomogramHalf1",
 )
+_DUMMIES = ("dummy_tiltseries.mrc", "dummy.mrc")
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,14 @@ class ListedTomograms:
         Its tomograms.
     columns
         Columns of its global block.
+    has_dummy_series
+        True where its tilt series are dummies, as Warp writes them beside particles that it cut out.
     """
 
     path: Path
     rows: tuple[ListedTomogram, ...]
     columns: frozenset[str]
+    has_dummy_series: bool = False
 
     def named(self, name: str) -> ListedTomogram | None:
         """Return the tomogram of that name."""
@@ -110,7 +112,9 @@ def read_listed_tomograms(path: Path) -> ListedTomograms:
         raise InputError(f"{path} has no data_global with rlnTomoName; give RELION's tomograms.star")
     names = block.text("rlnTomoName")
     rows = tuple(_row(path, block, number, name) for number, name in enumerate(names))
-    return ListedTomograms(path, rows, frozenset(block.columns))
+    series = block.text("rlnTomoTiltSeriesName") if "rlnTomoTiltSeriesName" in block else []
+    dummies = any(Path(name).name in _DUMMIES for name in series)
+    return ListedTomograms(path, rows, frozenset(block.columns), dummies)
 
 
 def _row(path: Path, block: StarBlock, number: int, name: str) -> ListedTomogram:

@@ -1,0 +1,164 @@
+"""Rules on where particles lie: outside, in another unit, measured from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryosiam.integrations.star.check import mend
+from cryosiam.integrations.star.check.context import Context
+from cryosiam.integrations.star.check.finding import RELION, Hit, Program, for_all, note, rule, wrong
+from cryosiam.integrations.star.check.places import Places
+from cryosiam.integrations.star.check.words import CENTRED, CORNER
+
+_EDGE = "RELION src/jaz/tomography/tomogram.cpp; measured with 5.0.1; pytom-match-pick issue 254"
+_ANY = "coordinates and sizes compared"
+MOSTLY = 0.98
+"""Share of particles inside from which a reading of the coordinates is possible."""
+SPREAD = 0.3
+"""Share of the tomogram, along x or y, that particles must spread over for a reading to be likely."""
+FEW = 20
+"""From so many particles their spread says something."""
+
+_OUTSIDE = {
+    Program.RELION5: wrong('drops them: "too close to the edge"', _EDGE),
+    Program.RELION4: wrong('drops them: "too close to the edge"', _EDGE),
+    Program.RELION31: wrong("extracts boxes without any density, or stops", "RELION 3.1 src/preprocessing.cpp"),
+    Program.WARP: wrong("cuts out boxes outside the specimen", "Warp ExportParticlesTiltseries.cs"),
+    Program.M: wrong("refines against images of something else", "Warp MTools/Commands/ParticleStarParsing.cs"),
+    Program.SCIPION: wrong("shows and extracts them outside the tomogram", "scipion-em-tomo Coordinate3D"),
+}
+
+
+def _readings(places: Places) -> Mapping[str, NDArray[np.float64]]:
+    """Return where particles would lie if the numbers in use were of another kind."""
+    raw = places.raw_centred if places.reads_centred else places.raw_corner
+    pixels = raw * places.pixel_sizes[:, None]
+    voxels = raw * places.voxel_sizes[:, None]
+    return {
+        "pixels of the tilt series from the corner": pixels,
+        "voxels of the tomogram from the corner": voxels,
+        "Å from the corner": raw,
+        "pixels of the tilt series from the centre": places.from_centre(pixels),
+        "voxels of the tomogram from the centre": places.from_centre(voxels),
+        "Å from the centre": places.from_centre(raw),
+    }
+
+
+def _spread(places: Places, positions: NDArray[np.float64]) -> float:
+    """Return the larger share of the tomogram that particles span along x or y."""
+    with np.errstate(invalid="ignore"):
+        shares = positions / places.sizes
+    shares = shares[np.isfinite(shares).all(axis=1)]
+    return float(np.ptp(shares[:, :2], axis=0).max()) if len(shares) else 0.0
+
+
+def _likely(places: Places) -> list[str]:
+    """Return the readings by which nearly all particles lie inside and spread over the tomogram."""
+    return [
+        name
+        for name, positions in _readings(places).items()
+        if places.inside(positions).mean() >= MOSTLY and _spread(places, positions) >= SPREAD
+    ]
+
+
+def _known(context: Context) -> Places | None:
+    """Return the places where those of enough particles can be told."""
+    if not context.is_particles:
+        return None
+    known = np.isfinite(context.places.as_read).all(axis=1) & np.isfinite(context.places.sizes).all(axis=1)
+    return context.places.only(known) if known.any() else None
+
+
+def _is_elsewhere(context: Context) -> bool:
+    """Tell whether most particles lie outside as read, and inside by another reading."""
+    places = _known(context)
+    return places is not None and places.inside(places.as_read).mean() < 0.5 and bool(_likely(places))
+
+
+@rule(
+    "wrong-unit",
+    "Most particles lie outside their tomogram, and inside if the numbers are in another unit or from elsewhere.",
+    _OUTSIDE,
+)
+def _wrong_unit(context: Context) -> Iterator[Hit]:
+    places = _known(context)
+    if places is None or not _is_elsewhere(context):
+        return
+    columns = CENTRED if places.reads_centred else CORNER
+    share = 1 - places.inside(places.as_read).mean()
+    yield Hit(
+        f"{share:.0%} of the particles lie outside; all lie inside if the coordinates are "
+        f"{' or '.join(_likely(places))}",
+        _unit_mend(context, places, _likely(places)[0]),
+        block=context.block,
+        column=columns[0],
+    )
+
+
+def _unit_mend(context: Context, places: Places, reading: str) -> str:
+    """Return what turns numbers of that kind into those that the program reads."""
+    columns = CENTRED if places.reads_centred else CORNER
+    to_angstrom = {"pixels": places.pixel_sizes[0], "voxels": places.voxel_sizes[0]}.get(reading.split()[0], 1.0)
+    unit = 1.0 if places.reads_centred else places.unit[0]
+    from_centre = reading.endswith("centre")
+    if from_centre == places.reads_centred and context.program in RELION:
+        return mend.multiplied(context, columns, f"{to_angstrom / unit:.6g}")
+    half = places.sizes[0] / 2
+    return (
+        f"multiply the coordinates by {to_angstrom / unit:.6g} and {'subtract' if places.reads_centred else 'add'} "
+        f"half the size, {', '.join(f'{value:.6g}' for value in half / unit)} along x, y and z"
+    )
+
+
+@rule("outside", "Particles lie outside their tomogram.", _OUTSIDE)
+def _outside(context: Context) -> Iterator[Hit]:
+    places = _known(context)
+    if places is None or _is_elsewhere(context):
+        return
+    positions, sizes = context.places.as_read, context.places.sizes
+    known = np.isfinite(positions).all(axis=1) & np.isfinite(sizes).all(axis=1)
+    outside = np.flatnonzero(~context.places.inside(positions) & known)
+    if len(outside):
+        row = int(outside[0])
+        x, y, z = positions[row]
+        size = " x ".join(f"{value:.0f}" for value in sizes[row])
+        yield Hit(
+            f"{len(outside)} of {context.count} particles lie outside, the first at {x:.0f}, {y:.0f}, {z:.0f} Å in a "
+            f"tomogram of {size} Å",
+            "remove them, or look for a mistake in unit or centre if they are many",
+            block=context.block,
+            column=(CENTRED if places.reads_centred else CORNER)[0],
+            row=row + 1,
+        )
+
+
+@rule(
+    "crowded",
+    "All particles lie in a corner or in the middle of their tomogram, as coordinates do that are in a coarser unit.",
+    for_all(Program, note("takes them as they are", _ANY)),
+)
+def _crowded(context: Context) -> Iterator[Hit]:
+    places = _known(context)
+    if places is None or len(places.as_read) < FEW or not places.inside(places.as_read).all():
+        return
+    binnings = places.voxel_sizes / places.pixel_sizes
+    if not np.isfinite(binnings).all() or binnings[0] < 1.5:
+        return
+    shares = places.as_read / places.sizes
+    shares = 2 * np.abs(shares - 0.5) if places.reads_centred else shares
+    if (shares.max(axis=0) < 1.05 / binnings[0]).all():
+        columns = CENTRED if places.reads_centred else CORNER
+        yield Hit(
+            f"all particles lie in {'the middle' if places.reads_centred else 'the corner at 0, 0, 0'}, within "
+            f"1/{binnings[0]:g} of the size along x, y and z: they may be in voxels of the tomogram, binned by "
+            f"{binnings[0]:g}",
+            f"if so: {mend.multiplied(context, columns, f'{binnings[0]:.6g}')}",
+            block=context.block,
+            column=columns[0],
+        )
+
+
+RULES = (_wrong_unit, _outside, _crowded)
