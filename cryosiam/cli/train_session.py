@@ -127,8 +127,8 @@ class Session:
         from cryosiam.training.particles import scene_particles
 
         dense = self._finder
-        box = SUBTOMOGRAM_PRESETS[self.recipe.name].box
-        return scene_particles(self.validation, dense, self._particles_of(dense), box)
+        config = SUBTOMOGRAM_PRESETS[self.recipe.name]
+        return scene_particles(self.validation, dense, self._particles_of(dense), config)
 
     @cached_property
     def _finder(self) -> DenseWeights:

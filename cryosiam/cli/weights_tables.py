@@ -24,6 +24,7 @@ CROPS = {
     "strict": "the particle's own voxels",
     "hull": "the particle's convex hull",
     "none": "nothing: neighbours stay",
+    "surroundings": "a soft mask a little larger than the particle; what lies around it is shown beside",
 }
 
 

@@ -1,4 +1,4 @@
-"""Subtomograms: cubes of the denoised volume, one per instance, with the neighbours faded out."""
+"""Subtomograms: cubes of the denoised volume, one per instance, the neighbours faded out or shown beside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from cryosiam.geometry import volume_centre_index
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from cryosiam.domain import Volume
     from cryosiam.inference.normalisation import Normalisation
 
-MaskKind = Literal["soft", "strict", "hull", "none"]
+MaskKind = Literal["soft", "strict", "hull", "none", "surroundings"]
 """How a particle is cut out of its surroundings."""
 
 MASK_MARGIN_VOXELS: Final = 2
@@ -48,14 +50,17 @@ def cut_crops(
         Edge of the cube in voxels.
     mask
         ``soft``: the instance grown by `MASK_MARGIN_VOXELS`, with a soft edge; ``strict``: the same with a hard edge;
-        ``hull``: its convex hull; ``none``: neighbours stay.
+        ``hull``: its convex hull; ``none``: neighbours stay; ``surroundings``: two channels, the first as ``soft``, the
+        second all that lies in the largest ball in the cube, which shows what the instance may have lost of the
+        particle.
     scale
         Applied to the voxels before the mask.
 
     Returns
     -------
     Tensor
-        ``(n, 1, box, box, box)`` float32; outside the volume and away from the instance it is 0 (solvent).
+        ``(n, c, box, box, box)`` float32, with `crop_channels` of ``mask`` channels; outside the volume and away from
+        the instance it is 0 (solvent).
     """
     values = np.zeros((len(centres_zyx), box, box, box), np.float32)
     masks = np.zeros(values.shape, bool)
@@ -70,7 +75,27 @@ def cut_crops(
         voxels = denoised.read((source[0], source[1], source[2]))
         values[i][target] = voxels if scale is None else scale.apply(voxels)
         masks[i][target] = instances[source] == label if mask != "none" else True
-    return torch.from_numpy(values)[:, None] * _weights(masks, mask)
+    voxels = torch.from_numpy(values)[:, None]
+    if mask != "surroundings":
+        return voxels * _weights(masks, mask)
+    return torch.cat([voxels * _weights(masks, "soft"), voxels * _ball(box)], dim=1)
+
+
+def crop_channels(mask: MaskKind) -> int:
+    """Return how many channels the cubes of `cut_crops` have."""
+    return 2 if mask == "surroundings" else 1
+
+
+def crops_for(input_channels: int) -> MaskKind:
+    """Return how particles are cut out for networks that are trained here, by the channels that they read."""
+    return "surroundings" if input_channels == crop_channels("surroundings") else "soft"
+
+
+def _ball(box: int) -> Tensor:
+    """Return a cube that is 1 in the largest ball about its centre voxel: rotations leave nothing out of it."""
+    squared = (torch.arange(box) - volume_centre_index(box)) ** 2
+    inside = squared[:, None, None] + squared[:, None] + squared < (box // 2) ** 2
+    return inside.to(torch.float32)
 
 
 def _weights(masks: NDArray[np.bool_], kind: MaskKind) -> Tensor:

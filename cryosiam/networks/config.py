@@ -41,6 +41,8 @@ class EncoderConfig(BaseModel):
         Kernel and stride of the first convolution. Stride 2 cuts the cost about eightfold.
     planes
         Channels of each stage; the first keeps the stem's resolution, each further one halves it.
+    input_channels
+        Volumes that it is shown together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +50,7 @@ class EncoderConfig(BaseModel):
     stem_kernel: int = Field(default=7, ge=1)
     stem_stride: int = Field(default=1, ge=1, le=2)
     planes: tuple[int, ...] = (64, 128, 256, 512)
+    input_channels: int = Field(default=1, ge=1)
 
 
 class DenseConfig(BaseModel):
@@ -147,7 +150,8 @@ DENSE_PRESETS: Final[dict[str, DenseConfig]] = {
 SUBTOMOGRAM_PRESETS: Final[dict[str, SubtomogramConfig]] = {
     "full": SubtomogramConfig(),
     "light": SubtomogramConfig(
-        encoder=EncoderConfig(stem_kernel=5, stem_stride=2, planes=(24, 48, 96, 192)),
+        # Particle and surroundings: on its own, a particle cut out where the instance ends is named far less well.
+        encoder=EncoderConfig(stem_kernel=5, stem_stride=2, planes=(24, 48, 96, 192), input_channels=2),
         box=32,
         embedding_channels=128,
     ),

@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         width = config.planes[0]
         kernel = config.stem_kernel
         self.stem = nn.Sequential(
-            nn.Conv3d(1, width, kernel, stride=config.stem_stride, padding=kernel // 2, bias=False),
+            nn.Conv3d(config.input_channels, width, kernel, stride=config.stem_stride, padding=kernel // 2, bias=False),
             nn.BatchNorm3d(width),
             nn.ReLU(inplace=True),
         )
@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         return radius
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the features of each stage, finest first, for ``x`` of shape ``(b, 1, z, y, x)``."""
+        """Return the features of each stage, finest first, for ``x`` of shape ``(b, input_channels, z, y, x)``."""
         features = []
         x = self.stem(x)
         for stage in self.stages:

@@ -52,7 +52,7 @@ class SimSiam(nn.Module):
         self.predictor = vector_predictor(config.embedding_channels)
 
     def forward(self, view1: Tensor, view2: Tensor) -> Tensor:
-        """Return the loss of two views ``(b, 1, box, box, box)`` of the same particles (eq. 2)."""
+        """Return the loss of two views ``(b, input_channels, box, box, box)`` of the same particles (eq. 2)."""
         z1, z2 = self.network.project(view1), self.network.project(view2)
         return symmetric_loss(self.predictor(z1), z1, self.predictor(z2), z2)
 

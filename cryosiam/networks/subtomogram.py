@@ -56,6 +56,6 @@ class SubtomogramNetwork(nn.Module):
         return self.projector(self.encoder(x)[-1].mean(dim=(2, 3, 4)))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return L2-normalised embeddings ``(b, embedding_channels)`` of cubes ``(b, 1, box, box, box)``."""
+        """Return unit embeddings ``(b, embedding_channels)`` of cubes ``(b, input_channels, box, box, box)``."""
         z = self.project(x)
         return F.normalize(self.predictor(z) if self.config.embedding == "predictor" else z, dim=1)

@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cryosiam.domain import Picks
+    from cryosiam.networks.config import SubtomogramConfig
     from cryosiam.training.data import SimulatedSource
     from cryosiam.training.pipeline import FoundInstances
     from cryosiam.training.recipe import Recipe
@@ -32,14 +34,14 @@ if TYPE_CHECKING:
 MIN_OVERLAP: Final = 0.25
 """An instance is named after the true particle that it overlaps with at least this intersection over union."""
 
-MOST_PER_SPECIES: Final = 16
+MOST_PER_SPECIES: Final = 8
 """Particles of one species kept of one image, so that small species do not drown the others (thesis: 10)."""
 
-MOST_UNNAMED: Final = 32
+MOST_UNNAMED: Final = 24
 """Instances kept of one image that are no particle; SimSiam learns from them, too."""
 
 IMAGES_PER_SPECIMEN: Final = 2
-"""Microscopes that every specimen is seen by."""
+"""Microscopes that a specimen is seen by at most."""
 
 HELD_OUT_ONE_IN: Final = 6
 """One specimen in so many is not learnt from: names and thresholds are fitted on its particles."""
@@ -54,7 +56,7 @@ class Particles:
     Parameters
     ----------
     values
-        ``(n, box, box, box)`` float16; solvent 0, protein negative.
+        ``(n, channels, box, box, box)`` float16; solvent 0, protein negative.
     names
         ``n`` species, empty where the instance is no particle.
     sources
@@ -118,10 +120,10 @@ class Particles:
         return [np.array(members[key], np.int64) for key in keys]
 
     def cubes(self, index: NDArray[np.int64]) -> Tensor:
-        """Return ``(len(index), 1, box, box, box)`` float32 cubes."""
+        """Return ``(len(index), channels, box, box, box)`` float32 cubes."""
         import torch
 
-        return torch.from_numpy(self.values[index].astype(np.float32))[:, None]
+        return torch.from_numpy(self.values[index].astype(np.float32))
 
 
 def species_of(name: str) -> str:
@@ -150,7 +152,7 @@ def collect_particles(
     dense: DenseWeights,
     folder: Path,
     number: int,
-    box: int,
+    config: SubtomogramConfig,
     seed: int,
     report: Callable[[str], None],
 ) -> Particles:
@@ -159,16 +161,15 @@ def collect_particles(
     Parameters
     ----------
     specimens, chances
-        What is imaged, and how often each is drawn; every one drawn is seen by `IMAGES_PER_SPECIMEN` microscopes
-        before it is drawn again.
+        What is imaged, and how early each is drawn; all are seen by one microscope before any is seen by a second.
     dense
         Weights that find the particles.
     folder
         One subfolder per image; those already there are not made again, so give other weights another folder.
     number
         Particles with a name that are wanted; all specimens together may give fewer.
-    box
-        Edge of the cubes in voxels.
+    config
+        Shape of the network that the particles are for.
     seed
         Of the order of specimens, of microscopes and of the choice among too many particles.
     report
@@ -179,33 +180,32 @@ def collect_particles(
     order = np.random.default_rng([seed, 0]).choice(len(specimens), len(specimens), replace=False, p=chances)
     parts: list[Particles] = []
     named = 0
-    for place, index in enumerate(order):
+    for take, index in product(range(IMAGES_PER_SPECIMEN), order):
         specimen = specimens[int(index)]
-        for take in range(IMAGES_PER_SPECIMEN):
-            target = folder / f"{specimen.folder.name}.{take}"
-            if not target.exists():
-                rng = np.random.default_rng([seed, 1, int(index), take])
-                noisy = imaged(specimen, rng).noisy
-                with find_in_volume(noisy, dense) as found:
-                    truth = specimen.array("instances")
-                    part = _cut(found, truth, specimen.picks, specimen.masses_kda, box, rng)
-                _write(target, part)
-            parts.append(_read(target))
-            named += len(parts[-1].named)
-        report(f"{place + 1} specimens imaged, {named} of {number} particles")
+        target = folder / f"{specimen.folder.name}.{take}"
+        if not target.exists():
+            rng = np.random.default_rng([seed, 1, int(index), take])
+            noisy = imaged(specimen, rng).noisy
+            with find_in_volume(noisy, dense) as found:
+                truth = specimen.array("instances")
+                part = _cut(found, truth, specimen.picks, specimen.masses_kda, config, rng)
+            _write(target, part)
+        parts.append(_read(target))
+        named += sum(map(bool, parts[-1].names))
+        report(f"{len(parts)} images of specimens, {named} of {number} particles")
         if named >= number:
             break
     return join_particles(parts)
 
 
-def scene_particles(scenes: Sequence[Scene], dense: DenseWeights, folder: Path, box: int) -> Particles:
+def scene_particles(scenes: Sequence[Scene], dense: DenseWeights, folder: Path, config: SubtomogramConfig) -> Particles:
     """Find all particles of simulated scenes; parameters as for `collect_particles`."""
     parts = []
     for scene in scenes:
         target = folder / f"scene-{scene.folder.name}"
         if not target.exists():
             with find_in_volume(scene.array("noisy"), dense) as found:
-                _write(target, _cut(found, scene.array("instances"), scene.picks(), {}, box, None))
+                _write(target, _cut(found, scene.array("instances"), scene.picks(), {}, config, None))
         parts.append(_read(target))
     return join_particles(parts)
 
@@ -215,12 +215,12 @@ def _cut(
     truth: NDArray[np.generic],
     picks: Picks,
     masses_kda: Mapping[str, float],
-    box: int,
+    config: SubtomogramConfig,
     rng: np.random.Generator | None,
 ) -> Particles:
     """Cut out and name what was found; with a generator, no more of each species than is wanted."""
     from cryosiam.evaluation.volumes import instance_overlap
-    from cryosiam.identification.crops import cut_crops
+    from cryosiam.identification.crops import crops_for, cut_crops
 
     overlap = instance_overlap(found.labels, truth)
     partner = _best_partner(overlap.predicted, overlap.truth, overlap.iou)
@@ -229,9 +229,16 @@ def _cut(
     objects = np.array([partner.get(int(one), 0) for one in table.ids], np.int64)
     names = np.array([species.get(int(one), "") for one in objects], dtype=str)
     kept = np.arange(len(table)) if rng is None else _no_more_than_wanted(names, rng)
-    crops = cut_crops(found.products.volume("denoised"), found.labels, table.centroids_zyx[kept], table.ids[kept], box)
+    crops = cut_crops(
+        found.products.volume("denoised"),
+        found.labels,
+        table.centroids_zyx[kept],
+        table.ids[kept],
+        config.box,
+        mask=crops_for(config.encoder.input_channels),
+    )
     return Particles(
-        crops[:, 0].numpy().astype(np.float16),
+        crops.numpy().astype(np.float16),
         tuple(str(name) for name in names[kept]),
         (picks.run,) * len(kept),
         objects[kept],
@@ -267,7 +274,9 @@ def _write(target: Path, part: Particles) -> None:
 
 def _read(folder: Path) -> Particles:
     facts = json.loads((folder / "particles.json").read_text())
-    values, objects, voxels = (np.load(folder / f"{name}.npy") for name in ("values", "objects", "voxels"))
+    values, objects, voxels = (
+        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("values", "objects", "voxels")
+    )
     return Particles(values, tuple(facts["names"]), tuple(facts["sources"]), objects, voxels, dict(facts["masses_kda"]))
 
 
@@ -275,6 +284,6 @@ def recipe_particles(
     recipe: Recipe, source: SimulatedSource, dense: DenseWeights, folder: Path, report: Callable[[str], None]
 ) -> Particles:
     """Return as many particles as a recipe wants; see `collect_particles`."""
-    box = SUBTOMOGRAM_PRESETS[recipe.name].box
+    config = SUBTOMOGRAM_PRESETS[recipe.name]
     seed = recipe.pretrain_subtomogram.seed
-    return collect_particles(source.specimens, source.chances, dense, folder, recipe.particles, box, seed, report)
+    return collect_particles(source.specimens, source.chances, dense, folder, recipe.particles, config, seed, report)

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 AS_STORED = Normalisation(low=-1e4, high=1e4, mean=0.0, std=1.0)
 """Scenes and images of specimens are normalised already."""
+
+TILE_BYTES: Final = 1_500_000_000
+"""Memory for tiles. What training holds beside them, such as particles found before, is not theirs to make up for."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,14 @@ def find_in_volume(
     """
     calibration = ScoreCalibration.from_json(dense.card.score) if dense.card.score else None
     with tempfile.TemporaryDirectory() as scratch:
-        products = run_dense(dense.network, ArrayVolume(noisy), AS_STORED, Path(scratch) / "dense", precision="auto")
+        products = run_dense(
+            dense.network,
+            ArrayVolume(noisy),
+            AS_STORED,
+            Path(scratch) / "dense",
+            memory_bytes=TILE_BYTES,
+            precision="auto",
+        )
         sample = find_sample(products.array("sample"), products.shape, dense.card.voxel_size_angstrom)
         maps = InstanceMaps(
             foreground=products.array("foreground"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cryosiam.domain import Contrast
+from cryosiam.identification.crops import crops_for
 from cryosiam.weights import Task, Training, WeightsCard, save_weights
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _card(recipe: Recipe, network: SubtomogramNetwork, training: Training) -> di
         "network": network.config,
         "voxel_size_angstrom": recipe.voxel_size_angstrom,
         "contrast": Contrast.DARK,
+        "crops": crops_for(network.config.encoder.input_channels),
         "training": training,
     }
 

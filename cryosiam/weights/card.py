@@ -83,7 +83,8 @@ class WeightsCard(BaseModel):
         What the network reads: the tomogram, or the denoised tomogram, scaled from 0 to 1.
     crops
         How a subtomogram network wants particles cut out of their surroundings: by a soft mask a little larger than
-        the instance, by the instance itself (``strict``), by its convex hull, or not at all.
+        the instance, by the instance itself (``strict``), by its convex hull, or not at all; ``surroundings``: by the
+        soft mask, with what lies around it in a second channel.
     halo
         Context in voxels that makes a tile exact.
     training
@@ -111,7 +112,7 @@ class WeightsCard(BaseModel):
     contrast: Contrast
     normalisation: Literal["percentile-clip-0.1-99.9-zscore", "percentile-clip-0.1-99.9-unit"] = NORMALISATION
     input: Literal["tomogram", "denoised"] = "tomogram"
-    crops: Literal["soft", "strict", "hull", "none"] = "soft"
+    crops: Literal["soft", "strict", "hull", "none", "surroundings"] = "soft"
     halo: int = Field(default=0, ge=0)
     training: Training
     accuracy: dict[str, float] = Field(default_factory=dict)
@@ -134,6 +135,10 @@ class WeightsCard(BaseModel):
             raise ValueError(f"a {self.task} card needs the shape of a {self.task} network")
         if isinstance(self.network, DenseConfig):
             self._check_heads(self.network)
+        if isinstance(self.network, SubtomogramConfig):
+            channels = 2 if self.crops == "surroundings" else 1
+            if self.network.encoder.input_channels != channels:
+                raise ValueError(f"crops '{self.crops}' have {channels} channels, the network another number")
         if self.contrast is Contrast.UNKNOWN:
             raise ValueError("contrast must be 'dark' or 'bright'")
         return self

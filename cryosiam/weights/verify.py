@@ -149,7 +149,8 @@ def _check_answer(card: WeightsCard, network: nn.Module, tensors: Mapping[str, T
     from cryosiam.networks.simsiam import DenseSimSiam
 
     network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
-    cube = torch.rand((1, 1, 16, 16, 16), generator=torch.Generator().manual_seed(0))
+    channels = card.network.encoder.input_channels if isinstance(card.network, SubtomogramConfig) else 1
+    cube = torch.rand((1, channels, 16, 16, 16), generator=torch.Generator().manual_seed(0))
     network.eval()
     with torch.inference_mode():
         answer = network.represent(cube)[1] if isinstance(network, DenseSimSiam) else network(cube)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cryosiam.domain import ArrayVolume
-from cryosiam.identification.crops import MASK_MARGIN_VOXELS, MaskKind, cut_crops
+from cryosiam.identification.crops import MASK_MARGIN_VOXELS, MaskKind, crop_channels, crops_for, cut_crops
 from cryosiam.inference.normalisation import Normalisation
 
 
@@ -55,3 +55,16 @@ def test_grey_values_are_scaled_before_the_mask(corner: NDArray[np.int32]) -> No
 def test_a_flat_instance_is_its_own_hull() -> None:
     labels = np.zeros((32, 32, 32), np.int32)
     assert np.all(crop(labels, "hull") == 0.0)
+
+
+def test_surroundings_stand_beside_the_particle_and_survive_any_rotation(corner: NDArray[np.int32]) -> None:
+    volume = ArrayVolume(np.full(corner.shape, 3.0, np.float32))
+    centre, label = np.array([[16.0, 16.0, 16.0]]), np.array([1])
+    both = cut_crops(volume, corner, centre, label, 32, mask="surroundings").numpy()
+    assert both.shape == (1, crop_channels("surroundings"), 32, 32, 32)
+    np.testing.assert_array_equal(both[0, 0], crop(corner, "soft"))
+    around = both[0, 1]
+    distance = np.sqrt(sum((one - 16.0) ** 2 for one in np.indices(around.shape)))
+    np.testing.assert_array_equal(around == 3.0, distance < 16)
+    assert crops_for(2) == "surroundings"
+    assert crops_for(crop_channels("soft")) == "soft"

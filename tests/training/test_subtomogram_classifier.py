@@ -64,10 +64,10 @@ def test_too_little_to_learn_or_to_calibrate_with_is_refused() -> None:
 
 def particles(count: int = 96) -> Particles:
     """Balls, rods and plates in six specimens."""
-    values = np.zeros((count, 32, 32, 32), np.float16)
-    values[::3, 12:20, 12:20, 12:20] = -1
-    values[1::3, 14:18, 14:18, 4:28] = -1
-    values[2::3, 8:24, 15:17, 8:24] = -1
+    values = np.zeros((count, 2, 32, 32, 32), np.float16)
+    values[::3, :, 12:20, 12:20, 12:20] = -1
+    values[1::3, :, 14:18, 14:18, 4:28] = -1
+    values[2::3, :, 8:24, 15:17, 8:24] = -1
     names = tuple(("ball", "rod", "plate")[index % 3] for index in range(count))
     sources = tuple(f"training-{index * 12 // count:05d}" for index in range(count))
     return Particles(values, names, sources, np.zeros(count, np.int64), np.full(count, 500), {})

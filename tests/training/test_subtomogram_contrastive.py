@@ -84,13 +84,13 @@ def test_pairs_are_all_of_one_species_and_others_of_the_same_group_only() -> Non
 
 def particles(count: int = 16, names: tuple[str, ...] = ("a", "b", "c", "d")) -> Particles:
     """Boxes of another length for every species, in four specimens."""
-    values = np.zeros((count * len(names), 16, 16, 16), np.float16)
+    values = np.zeros((count * len(names), 1, 16, 16, 16), np.float16)
     for index in range(len(values)):
         length = 2 + 3 * (index % len(names))
-        values[index, 6:10, 6:10, 8 - length // 2 : 8 + length - length // 2] = -1 - 0.05 * (index % 5)
+        values[index, 0, 6:10, 6:10, 8 - length // 2 : 8 + length - length // 2] = -1 - 0.05 * (index % 5)
     each = tuple(names[index % len(names)] for index in range(len(values)))
     sources = tuple(f"training-{index * 4 // len(values):05d}" for index in range(len(values)))
-    voxels = (values != 0).sum(axis=(1, 2, 3)).astype(np.int64)
+    voxels = (values != 0).sum(axis=(1, 2, 3, 4)).astype(np.int64)
     masses = {name: 100.0 * 2**number for number, name in enumerate(names)}
     return Particles(values, each, sources, np.zeros(len(values), np.int64), voxels, masses)
 

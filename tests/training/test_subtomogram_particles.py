@@ -12,15 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryosiam.errors import TrainingError
+from cryosiam.networks.config import EncoderConfig, SubtomogramConfig
 from cryosiam.training.particles import Particles, collect_particles, join_particles, species_of
 from cryosiam.training.recipe import SpecimenGroup
 from cryosiam.training.specimens import StoredSpecimen, make_specimens
 from cryosiam.weights import load_dense
 
+CONFIG = SubtomogramConfig(encoder=EncoderConfig(input_channels=2), box=16)
+
 
 def particles(sources: Sequence[str], names: Sequence[str], objects: Sequence[int]) -> Particles:
     count = len(names)
-    values = np.arange(count, dtype=np.float16)[:, None, None, None] * np.ones((1, 4, 4, 4), np.float16)
+    values = np.arange(count, dtype=np.float16)[:, None, None, None, None] * np.ones((1, 1, 4, 4, 4), np.float16)
     return Particles(values, tuple(names), tuple(sources), np.array(objects), np.arange(count), {"a": 100.0})
 
 
@@ -86,14 +89,14 @@ def test_particles_are_found_named_and_not_looked_for_twice(specimen: StoredSpec
     told: list[str] = []
 
     def collect() -> Particles:
-        return collect_particles([specimen], np.ones(1), dense, tmp_path, 1, 16, 1, told.append)
+        return collect_particles([specimen], np.ones(1), dense, tmp_path, 1, CONFIG, 1, told.append)
 
     found = collect()
     assert len(found.named) > 3
     assert set(found.species) <= set(specimen.picks.class_names)
     assert set(found.sources) == {specimen.folder.name}
-    assert found.values.shape == (len(found), 16, 16, 16)
-    assert "1 specimens imaged" in told[0]
+    assert found.values.shape == (len(found), 2, 16, 16, 16)
+    assert "1 images of specimens" in told[0]
     names = dict(zip(specimen.picks.instance_ids.tolist(), specimen.picks.class_names, strict=True))
     assert all(names.get(int(one), "") == name for one, name in zip(found.objects, found.names, strict=True))
     # Protein is dark in the denoised volume, and most of a cube is solvent.

@@ -24,9 +24,9 @@ TINY = SubtomogramConfig(
 
 def particles(count: int = 24, specimens: int = 4) -> Particles:
     rng = np.random.default_rng(0)
-    values = np.zeros((count, 16, 16, 16), np.float16)
-    values[::2, 6:10, 6:10, 6:10] = -1
-    values[1::2, 6:10, 4:12, 7:9] = -1
+    values = np.zeros((count, 1, 16, 16, 16), np.float16)
+    values[::2, 0, 6:10, 6:10, 6:10] = -1
+    values[1::2, 0, 6:10, 4:12, 7:9] = -1
     values += (0.05 * rng.normal(size=values.shape)).astype(np.float16) * (values != 0)
     names = tuple("ab"[index % 2] for index in range(count))
     sources = tuple(f"training-{index * specimens // count:05d}" for index in range(count))
@@ -77,7 +77,7 @@ def test_embeddings_are_those_of_the_network_and_leave_it_as_it_is() -> None:
     values = particles().values
     ours = embed(network, values)
     with torch.inference_mode():
-        theirs = network(torch.from_numpy(values.astype(np.float32))[:, None])
+        theirs = network(torch.from_numpy(values.astype(np.float32)))
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
     assert np.linalg.norm(ours, axis=1) == pytest.approx(np.ones(24), abs=1e-4)
     for name, value in network.state_dict().items():

@@ -23,5 +23,5 @@ class EmbedConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch: int = Field(128, ge=1)
-    crops: Literal["soft", "strict", "hull", "none"] = "soft"
+    crops: Literal["soft", "strict", "hull", "none", "surroundings"] = "soft"
     unit_range: bool = False

@@ -50,7 +50,8 @@ def random_particle_view(cubes: Tensor, generator: torch.Generator, recipe: Part
     Parameters
     ----------
     cubes
-        ``(b, 1, n, n, n)`` float32, axis order (z, y, x), particle about voxel ``n // 2``, solvent 0; not changed.
+        ``(b, c, n, n, n)`` float32, axis order (z, y, x), particle about voxel ``n // 2``, solvent 0; not changed. The
+        channels of a cube are moved and changed alike.
     generator
         Source of all randomness; on the CPU.
     recipe
@@ -59,7 +60,7 @@ def random_particle_view(cubes: Tensor, generator: torch.Generator, recipe: Part
     Returns
     -------
     Tensor
-        ``(b, 1, n, n, n)`` float32. Solvent is 0 in them too: grey values change only in the particle.
+        ``(b, c, n, n, n)`` float32. Solvent is 0 in them too: grey values change only in the particle.
     """
     count, size = len(cubes), cubes.shape[-1]
     if count == 0:
@@ -72,12 +73,13 @@ def random_particle_view(cubes: Tensor, generator: torch.Generator, recipe: Part
     if recipe.grey is None:
         return views
     seeds = torch.randint(2**62, (count,), generator=generator).tolist()
-    support = views.abs() > _SOLVENT * views.abs().amax((1, 2, 3, 4), keepdim=True)
+    support = views.abs() > _SOLVENT * views.abs().amax((2, 3, 4), keepdim=True)
     changed = [
-        random_view(view[0], np.random.default_rng(seed), recipe.grey, shown[0])
+        random_view(channel, np.random.default_rng(seed), recipe.grey, seen)
         for view, shown, seed in zip(views, support, seeds, strict=True)
+        for channel, seen in zip(view, shown, strict=True)
     ]
-    return torch.stack(changed)[:, None]
+    return torch.stack(changed).reshape(views.shape)
 
 
 def random_rotations(count: int, generator: torch.Generator) -> Tensor:
@@ -101,7 +103,7 @@ def moved(cubes: Tensor, rotations: Tensor, shifts_xyz_voxels: Tensor) -> Tensor
     Parameters
     ----------
     cubes
-        ``(b, 1, n, n, n)``, axis order (z, y, x); the centre is voxel ``n // 2``.
+        ``(b, c, n, n, n)``, axis order (z, y, x); the centre is voxel ``n // 2``.
     rotations
         ``(b, 3, 3)`` matrices M, which act on (x, y, z).
     shifts_xyz_voxels
@@ -110,7 +112,7 @@ def moved(cubes: Tensor, rotations: Tensor, shifts_xyz_voxels: Tensor) -> Tensor
     Returns
     -------
     Tensor
-        ``(b, 1, n, n, n)``, interpolated linearly; what comes from outside is 0.
+        ``(b, c, n, n, n)``, interpolated linearly; what comes from outside is 0.
     """
     size = cubes.shape[-1]
     # torch measures from the middle of the cube in half edges, along x, y, z, and asks where each voxel comes from.
