@@ -13,6 +13,7 @@ from cryosiam.errors import InputError
 from cryosiam.integrations.handoff.known import KnownTomogram
 from cryosiam.integrations.handoff.names import Match, match_names, missing_run
 from cryosiam.integrations.star.frame import TomogramFrame
+from cryosiam.integrations.warp.tomostar import ENDING as TOMOSTAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -182,12 +183,14 @@ def frames_of_names(
     stray = next((run for run in facts.names if run not in runs), None)
     if stray is not None:
         raise InputError(f"--name {stray}={facts.names[stray]}: the project has no run '{stray}'; correct it")
+    if list(names) == [""]:
+        return _frame_of_nameless(runs, picked, facts)
     listed = known_tomograms(facts, [picked(run) for run in runs] if facts.portal is not None else [])
     if listed is None:
         known = {name: KnownTomogram(name, tomogram_path=name) for name in names}
     else:
-        by_name = {tomogram.name.removesuffix(_TOMOSTAR): tomogram for tomogram in listed}
-        stems = {name: PurePosixPath(name).name.removesuffix(_TOMOSTAR) for name in names}
+        by_name = {tomogram.name.removesuffix(TOMOSTAR): tomogram for tomogram in listed}
+        stems = {name: PurePosixPath(name).name.removesuffix(TOMOSTAR) for name in names}
         known = {name: replace(by_name[stem], name=name) for name, stem in stems.items() if stem in by_name}
     where = facts.where or "the file"
     matches = match_names(runs, list(known.values()), where, facts.names)
@@ -198,7 +201,12 @@ def frames_of_names(
     return NamedFrames(by_file_name, tuple(name for name in names if name not in by_file_name), tuple(notes))
 
 
-_TOMOSTAR: Final = ".tomostar"
+def _frame_of_nameless(runs: Sequence[str], picked: Callable[[str], PickedTomogram], facts: FrameFacts) -> NamedFrames:
+    """Return the frame for a file that names no tomogram: that of the only run."""
+    if len(runs) != 1:
+        raise InputError("the file does not say which tomogram its particles are of; give that one with --run")
+    frames = frames_of([picked(runs[0])], facts)
+    return NamedFrames({"": replace(frames.by_run[runs[0]], name="")}, (), frames.notes)
 
 
 def known_tomograms(facts: FrameFacts, picked: Sequence[PickedTomogram]) -> tuple[KnownTomogram, ...] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,10 +16,10 @@ from cryosiam.integrations.copick.picked_tomogram import picked_tomogram
 from cryosiam.integrations.copick.project import CopickProject
 from cryosiam.integrations.handoff.frames import FrameFacts, NamedFrames, frames_of_names
 from cryosiam.integrations.star.exchange import read_particles
+from cryosiam.integrations.star.star_file import read_star
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from cryosiam.domain import Picks
     from cryosiam.integrations.star.dialect import Dialect
@@ -119,11 +120,12 @@ def prepare_import(request: ImportRequest) -> Import:
     """
     project = CopickProject(request.config_path)
     runs = project.select_runs(request.runs)
+    facts = _with_tomograms_star(request)
     found: list[NamedFrames] = []
 
     def frames_for(names: list[str]) -> Sequence[TomogramFrame]:
         pick = cache(lambda run: picked_tomogram(project, run, request.tomogram, ()))
-        found.append(frames_of_names(names, runs, pick, request.facts))
+        found.append(frames_of_names(names, runs, pick, facts))
         _refuse_unknown(request, found[0])
         return list(found[0].by_name.values())
 
@@ -132,6 +134,31 @@ def prepare_import(request: ImportRequest) -> Import:
     new_objects = importer(request).check(sets)
     notes = [*read.notes, *(note for frames in found for note in frames.notes), *_outside(request, read.sets)]
     return Import(tuple(sets), tuple(dict.fromkeys(notes)), tuple(new_objects))
+
+
+def _with_tomograms_star(request: ImportRequest) -> FrameFacts:
+    """Return the facts, with the ``tomograms.star`` that an optimisation set names where the user gives no file."""
+    facts = request.facts
+    if facts.where or request.file.suffix != ".star" or not _is_small(request.file):
+        return facts
+    for block in read_star(request.file).blocks:
+        if _TOMOGRAMS_FILE in block:
+            name = block.text(_TOMOGRAMS_FILE)[0]
+            folders = (Path.cwd(), *request.file.absolute().parents)
+            path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+            if path is None:
+                raise InputError(f"{request.file} names {name}, which is not there; give it with --tomograms-star")
+            return replace(facts, tomograms_star=path)
+    return facts
+
+
+_TOMOGRAMS_FILE: Final = "rlnTomoTomogramsFile"
+_SMALL_BYTES: Final = 2**16
+
+
+def _is_small(path: Path) -> bool:
+    """Tell whether a file may be an optimisation set, which is a few lines."""
+    return path.is_file() and path.stat().st_size <= _SMALL_BYTES
 
 
 def importer(request: ImportRequest) -> PicksImporter:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 from cryosiam.errors import InputError
 from cryosiam.integrations.handoff.known import KnownTomogram
 from cryosiam.integrations.warp.tilt_series_xml import TILT_SERIES_TAG, xml_root
+from cryosiam.integrations.warp.tomostar import ENDING
 
 if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
-
-ENDING: Final = ".tomostar"
 
 
 def read_warp_tomograms(path: Path) -> tuple[KnownTomogram, ...]:
