@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryosiam.training.imaged import ImagedBatches
-from cryosiam.training.scenes import Scene, make_scenes
+from cryosiam.training.scenes import Scene, make_preset_scenes, make_scenes
 from cryosiam.training.specimens import StoredSpecimen, group_spec, make_specimens, pool
 
 if TYPE_CHECKING:
@@ -85,9 +85,10 @@ def check_structures(specimens: Path, validation: Path, data: Path, recipe: Reci
     from cryosiam.simulation.sources import BUILTIN, source_file
 
     wanted: list[SpeciesSpec] = []
-    for group in recipe.specimens:
+    places = [(specimens, group) for group in recipe.specimens]
+    for folder, group in [*places, *((validation, group) for group in recipe.validation.others)]:
         spec = group_spec(group, group.seeds[0], recipe.voxel_size_angstrom)
-        if any(not (specimens / f"{group.preset}-{seed:05d}").exists() for seed in _all_seeds(group.seeds)):
+        if any(not (folder / f"{group.preset}-{seed:05d}").exists() for seed in _all_seeds(group.seeds)):
             wanted += species_wanted(spec)
     if _missing_scenes(validation, recipe):
         wanted += training_species()
@@ -138,6 +139,9 @@ def training_species() -> tuple[SpeciesSpec, ...]:
 def validation_scenes(folder: Path, data: Path, recipe: Recipe) -> list[Scene]:
     """Return the scenes that are held out, simulating those that ``folder`` does not hold yet."""
     species = recipe_species(data, recipe) if _missing_scenes(folder, recipe) else {}
-    return make_scenes(
-        folder, _all_seeds(recipe.validation.seeds), recipe.validation.shape_zyx, training_species(), species
-    )
+    held_out = recipe.validation
+    scenes = make_scenes(folder, _all_seeds(held_out.seeds), held_out.shape_zyx, training_species(), species)
+    load = _SpeciesLoader(data, recipe.voxel_size_angstrom)
+    for group in held_out.others:
+        scenes += make_preset_scenes(folder, group, recipe.voxel_size_angstrom, load)
+    return scenes

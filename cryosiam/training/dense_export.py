@@ -68,8 +68,7 @@ def export_dense(
 
     Where the folder holds no dense network yet, what training started from comes along, so that the folder can do what
     those weights could. Class offsets are folded into what learnt from simulated specimens. Scores are calibrated on
-    the first half of the held-out scenes and accuracy is measured on the second; with one scene there is no
-    calibration.
+    every other one of the held-out scenes and accuracy is measured on the rest; with one scene there is no calibration.
 
     Parameters
     ----------
@@ -95,10 +94,10 @@ def export_dense(
         denoisers = [part for part in start.dense if "denoise" in part.card.heads]
         parts = (*parts, *(with_heads_only(part, ["denoise"]) for part in denoisers))
     parts = _as_stored(with_network(parts, new))
-    half = len(validation) // 2
+    fitted, measured = (validation[::2], validation[1::2]) if len(validation) > 1 else ([], validation)
     if "foreground" in trained.network.heads or any("foreground" in part.card.heads for part in parts):
-        parts = _calibrated(parts, validation[: len(validation) - half] if half else [], report)
-    parts = _measured(parts, validation[len(validation) - half :] if half else validation)
+        parts = _calibrated(parts, fitted, report)
+    parts = _measured(parts, measured)
     cards = write_parts(folder, parts, start.folder if start else None)
     return next(card for card in cards if set(trained.network.heads) <= set(card.heads))
 

@@ -26,25 +26,8 @@ SizeZYX = tuple[PositiveInt, PositiveInt, PositiveInt]
 """Size in voxels along z, y, x."""
 
 
-class ValidationRecipe(BaseModel):
-    """Tomograms of the preset ``training`` that no network learns from, simulated on the exact path.
-
-    Attributes
-    ----------
-    shape_zyx
-        Size of each in voxels.
-    seeds
-        First and last seed.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    shape_zyx: SizeZYX
-    seeds: Seeds
-
-
-class SpecimenGroup(BaseModel):
-    """Specimens of one kind to learn from.
+class PresetSeeds(BaseModel):
+    """Specimens of one kind.
 
     Attributes
     ----------
@@ -55,8 +38,6 @@ class SpecimenGroup(BaseModel):
         First and last seed.
     shape_zyx
         Size of each specimen in voxels.
-    share
-        How often the group is drawn, against the other groups.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +45,37 @@ class SpecimenGroup(BaseModel):
     preset: str
     seeds: Seeds
     shape_zyx: SizeZYX
+
+
+class ValidationRecipe(BaseModel):
+    """Tomograms that no network learns from, simulated on the exact path.
+
+    Attributes
+    ----------
+    shape_zyx
+        Size of those of the preset ``training``, in voxels.
+    seeds
+        First and last seed of those.
+    others
+        Those of other presets, so that scores are probabilities for samples of every kind.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shape_zyx: SizeZYX
+    seeds: Seeds
+    others: tuple[PresetSeeds, ...] = ()
+
+
+class SpecimenGroup(PresetSeeds):
+    """Specimens of one kind to learn from.
+
+    Attributes
+    ----------
+    share
+        How often the group is drawn, against the other groups.
+    """
+
     share: float = Field(gt=0)
 
 

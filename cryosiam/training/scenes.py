@@ -16,14 +16,15 @@ from cryosiam.inference.normalisation import measure_normalisation
 from cryosiam.simulation.fast.targets import boundary_and_distance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from cryosiam.simulation.spec import SpeciesSpec
+    from cryosiam.simulation.spec import SimulationSpec, SpeciesSpec
     from cryosiam.simulation.species import Species
     from cryosiam.simulation.tomogram import SimulatedTomogram
+    from cryosiam.training.recipe import PresetSeeds
 
 ARRAYS = ("noisy", "clean", "semantic", "sample", "foreground", "boundary", "distance", "instances")
 
@@ -91,6 +92,38 @@ def make_scenes(
         target = folder / f"{seed:05d}"
         if not target.exists():
             _write_scene(target, simulate(draw_spec(seed, recipes, shape_zyx), species, seed))
+        scenes.append(Scene(target))
+    return scenes
+
+
+def make_preset_scenes(
+    folder: Path,
+    group: PresetSeeds,
+    voxel_size_angstrom: float,
+    load: Callable[[SimulationSpec], Mapping[str, Species]],
+) -> list[Scene]:
+    """Simulate one scene of a preset per seed into ``folder``; scenes already there are kept.
+
+    Parameters
+    ----------
+    folder
+        One subfolder per preset and seed.
+    group
+        Preset, seeds and size.
+    voxel_size_angstrom
+        Edge of the voxel.
+    load
+        Gives the densities of the species of a recipe; called only where a scene is to be made.
+    """
+    from cryosiam.simulation.run import simulate
+    from cryosiam.training.specimens import group_spec
+
+    scenes = []
+    for seed in range(group.seeds[0], group.seeds[1] + 1):
+        target = folder / f"{group.preset}-{seed:05d}"
+        if not target.exists():
+            spec = group_spec(group, seed, voxel_size_angstrom)
+            _write_scene(target, simulate(spec, load(spec), seed))
         scenes.append(Scene(target))
     return scenes
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cryosiam.simulation.species import Species
     from cryosiam.simulation.tomogram import Specimen
-    from cryosiam.training.recipe import SpecimenGroup
+    from cryosiam.training.recipe import PresetSeeds, SpecimenGroup
 
 VARIED: Final = "training"
 """The preset whose specimens and microscopes are drawn from the ranges of real data sets, not from its own."""
@@ -108,7 +108,7 @@ class StoredSpecimen:
         ).drawn(rng)
 
 
-def group_spec(group: SpecimenGroup, seed: int, voxel_size_angstrom: float) -> SimulationSpec:
+def group_spec(group: PresetSeeds, seed: int, voxel_size_angstrom: float) -> SimulationSpec:
     """Return the recipe of one specimen: the preset in a smaller field, with as much in it for its area."""
     preset = read_spec(group.preset)
     if group.preset == VARIED:
