@@ -11,6 +11,7 @@ from cryosiam.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from cryosiam.domain import Picks, Tomogram
     from cryosiam.domain.tomogram import Volume
@@ -85,6 +86,29 @@ class Source(Protocol):
     def reference_picks(self, run: str) -> Picks | None:
         """Return annotations made by others, or None where there are none."""
         ...
+
+
+@dataclass(frozen=True)
+class HandBack:
+    """How particles go back to the program whose project the tomograms are from.
+
+    Parameters
+    ----------
+    sink
+        Name of the adapter that writes them.
+    project_root
+        Folder that the program runs in: paths in its files are relative to it.
+    """
+
+    sink: str
+    project_root: Path | None = None
+
+
+@runtime_checkable
+class ProjectSource(Source, Protocol):
+    """A source that is the project of a program that takes particles."""
+
+    hand_back: HandBack
 
 
 @runtime_checkable

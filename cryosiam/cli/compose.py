@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from cryosiam.pipeline.products import PARTICLE, PickSelection, ProductFactory
 from cryosiam.pipeline.progress import reporter
 from cryosiam.pipeline.runner import Outcome, PlannedRun, Project, Runner
 from cryosiam.pipeline.summary import TableSummary
-from cryosiam.ports import ProductKey, Sink, Source, adapter_class
+from cryosiam.ports import HandBack, ProductKey, ProjectSource, Sink, Source, adapter_class
 from cryosiam.stages.stage import Resources, Stage, WeightsUsed
 
 if TYPE_CHECKING:
@@ -278,10 +279,15 @@ def _summary(
         "binned_by_averaging": options.binned_by_averaging,
     }
     stars: list[Sink] = [adapter_class("sink", "star")(project.out)]
-    relion5 = adapter_class("sink", "relion5").from_options(project.out, **facts, folder=particles_folder)
-    if isinstance(relion5, str):
-        return TableSummary(project, tuple(stars), selection, facts, (relion5,))
-    return TableSummary(project, (*stars, relion5), selection, facts)
+    back = project.source.hand_back if isinstance(project.source, ProjectSource) else HandBack("relion5")
+    relion = adapter_class("sink", back.sink).from_options(
+        project.out, **facts, folder=particles_folder, project_root=back.project_root
+    )
+    if isinstance(relion, str):
+        return TableSummary(project, tuple(stars), selection, facts, (relion,))
+    if tomograms_star is not None:
+        facts["tomograms_star_sha256"] = hashlib.sha256(tomograms_star.read_bytes()).hexdigest()
+    return TableSummary(project, (*stars, relion), selection, facts)
 
 
 def _results_folder(options: PickOptions) -> Path:

@@ -76,14 +76,17 @@ def _work(folder: JobFolder, words: Sequence[str]) -> None:
         # Before the numerical libraries are loaded, which read it then.
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), str(flags.threads)))
     from cryosiam.cli.compose import compose, conclude
-    from cryosiam.integrations.relion.job_outputs import output_nodes
+    from cryosiam.integrations.relion.job_outputs import write_outputs
+    from cryosiam.ports import ProjectSource
 
     reporting = PlainReporter()
     for note in flags.notes:
         reporting.note(note)
     runner = compose(_options(flags), "pick", particles_folder=folder.path.absolute()).runner(reporting)
     conclude(runner.run(), runner, reporting)
-    folder.write_nodes(output_nodes(folder.path, runner.manifest))
+    source = runner.project.source
+    version = 4 if isinstance(source, ProjectSource) and source.hand_back.sink == "relion4" else 5
+    folder.write_nodes(write_outputs(folder.path, runner.manifest, version))
 
 
 def _options(flags: JobFlags) -> PickOptions:

@@ -376,6 +376,9 @@ class Runner:
             return
         with storage_errors():
             record = self.summary.write(self.manifest)
+            # A species that is no longer picked leaves no file behind that looks like today's.
+            for place in set(old.locations if old else ()) - set(record.locations):
+                Path(place).unlink(missing_ok=True)
         self.manifest = self.manifest.model_copy(update={"summary": record})
         save_manifest(self.project.out, self.manifest)
         self.news.extend((*record.locations, *record.notes))

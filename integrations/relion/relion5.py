@@ -1,43 +1,38 @@
-"""``relion5/particles.star``: RELION 5 particles in Å from the centre of the unbinned tomogram."""
+"""Particles for a RELION project: all species in one file, a file for each, and optimisation sets."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from cryosiam.errors import InputError
-from cryosiam.geometry import binning_shift_angstrom, relion5_centered_angstrom
-from cryosiam.integrations.relion.tomograms_star import UnbinnedFrame, read_tomograms_star
+from cryosiam.integrations.handoff.frames import FrameFacts, PickedTomogram, frames_of, known_tomograms
+from cryosiam.integrations.handoff.names import match_names
 from cryosiam.integrations.star.dialect import load_dialect
-from cryosiam.integrations.star.frame import Optics
-from cryosiam.integrations.star.particle_table import common_columns
+from cryosiam.integrations.star.exchange import FramedPicks, write_particles
 from cryosiam.integrations.star.star_sink import StarSink
-from cryosiam.integrations.star.star_writer import Table, Value, write_star
 from cryosiam.ports import Capabilities, ProductKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     from cryosiam.domain import Picks, Tomogram
+    from cryosiam.integrations.star.frame import TomogramFrame
 
 NEEDED: Final = (
     "relion5/particles.star needs the unbinned tomogram size: give --tomograms-star FILE, "
     "or --tilt-series-pixel-size Å and --tomogram-size X,Y,Z"
 )
-SIZE_TOLERANCE_VOXELS: Final = 2.0
-"""Binned sizes are rounded, by some programs to even numbers."""
+_SHOWN: Final = 5
 
 
 class Relion5Sink(StarSink):
-    """Write ``relion5/particles.star``, one table for all runs.
+    """Write ``particles.star`` of all species, ``<species>.star`` of each, and their optimisation sets.
 
     ``rlnCenteredCoordinate*Angst = (i*b - N/2.0)*a``: the unbinned size ``N`` and the pixel size ``a`` of the tilt
     series must be known, from RELION's tomograms.star or from options that hold for all runs. Columns are in
-    ``schemas/star/relion5.yaml``.
+    ``schemas/star/relion5.yaml``. Optimisation sets name the tomograms.star, so they are written where one was given.
 
     Parameters
     ----------
@@ -50,6 +45,10 @@ class Relion5Sink(StarSink):
     binned_by_averaging
         How many voxels along each axis were averaged into one of the tomogram that is picked. Its first voxel lies
         ``(n - 1) / 2`` of the finer voxels inside the tomogram, which is added; 1 where voxels were not averaged.
+    folder
+        Folder of the files; by default one in the results folder, named as the dialect.
+    project_root
+        Folder that RELION runs in: paths in the optimisation sets are relative to it. By default the current one.
 
     Raises
     ------
@@ -57,6 +56,7 @@ class Relion5Sink(StarSink):
         If the facts are missing, incomplete or impossible.
     """
 
+    dialect_name: ClassVar = "relion5"
     capabilities = Capabilities(
         name="relion5",
         summary="relion5/particles.star: RELION 5 centred coordinates, with score and class",
@@ -71,22 +71,21 @@ class Relion5Sink(StarSink):
         tomogram_size_xyz: tuple[int, int, int] | None = None,
         binned_by_averaging: int = 1,
         folder: Path | None = None,
+        project_root: Path | None = None,
     ) -> None:
         super().__init__(out_dir)
-        self.folder = self.out_dir / "relion5" if folder is None else folder
-        self._where = tomograms_star
-        self._binning = binned_by_averaging
-        if binned_by_averaging < 1:
-            raise InputError(f"--binned-by-averaging must be a whole number from 1, not {binned_by_averaging}")
-        _refuse_impossible(tilt_series_pixel_size_angstrom, tomogram_size_xyz)
-        self._frames: dict[str, UnbinnedFrame] = {}
-        self._every_run: UnbinnedFrame | None = None
-        if tomograms_star is not None:
-            self._frames = read_tomograms_star(Path(tomograms_star))
-        elif tilt_series_pixel_size_angstrom is not None and tomogram_size_xyz is not None:
-            self._every_run = UnbinnedFrame("", tomogram_size_xyz, tilt_series_pixel_size_angstrom)
-        else:
+        self.folder = self.out_dir / self.dialect_name if folder is None else folder
+        self._root = project_root or Path.cwd()
+        self._facts = FrameFacts(
+            tomograms_star=None if tomograms_star is None else Path(tomograms_star),
+            tilt_series_pixel_size_angstrom=tilt_series_pixel_size_angstrom,
+            tomogram_size_xyz=tomogram_size_xyz,
+            binned_by_averaging=binned_by_averaging,
+        )
+        if tomograms_star is None and None in (tilt_series_pixel_size_angstrom, tomogram_size_xyz):
             raise InputError(NEEDED)
+        self._known = known_tomograms(self._facts, ())
+        self._frames: dict[str, TomogramFrame] = {}
 
     @classmethod
     def from_options(
@@ -97,8 +96,9 @@ class Relion5Sink(StarSink):
         tomogram_size_xyz: tuple[int, int, int] | None = None,
         binned_by_averaging: int = 1,
         folder: Path | None = None,
-    ) -> Relion5Sink | str:
-        """Return the sink, or where no option was given the sentence that says which ones make the file.
+        project_root: Path | None = None,
+    ) -> Self | str:
+        """Return the sink, or where no option was given the sentence that says which ones make the files.
 
         Raises
         ------
@@ -108,10 +108,10 @@ class Relion5Sink(StarSink):
         facts = (tomograms_star, tilt_series_pixel_size_angstrom, tomogram_size_xyz)
         if facts == (None, None, None) and binned_by_averaging == 1:
             return NEEDED
-        return cls(out_dir, *facts, binned_by_averaging, folder)
+        return cls(out_dir, *facts, binned_by_averaging, folder, project_root)
 
     def check(self, runs: Sequence[str], key: ProductKey) -> None:
-        """Find out before the work whether the file can be written.
+        """Find out before the work whether the files can be written.
 
         Raises
         ------
@@ -121,8 +121,16 @@ class Relion5Sink(StarSink):
             If the folder cannot be written.
         """
         super().check(runs, key)
-        for run in runs:
-            self._frame(run)
+        if self._known is None:
+            return
+        matches = match_names(runs, self._known, self._facts.where)
+        stray = next((run for run in runs if run not in matches), None)
+        if stray is not None:
+            names = ", ".join(sorted(tomogram.name for tomogram in self._known)[:_SHOWN])
+            raise InputError(
+                f"run '{stray}' is not in {self._facts.where} (there: {names}); pick without it, and hand over by "
+                f"'cryosiam export --name {stray}=NAME'"
+            )
 
     def write_picks(self, tomogram: Tomogram, picks: Picks, key: ProductKey) -> list[str]:
         """Keep the picks of one run for `finish`.
@@ -132,93 +140,33 @@ class Relion5Sink(StarSink):
         InputError
             If the tomogram is not as large as the unbinned one, so that their centres differ by an unknown amount.
         """
-        self._check_size(tomogram, self._frame(tomogram.run))
-        shift = binning_shift_angstrom(self._binning, tomogram.voxel_size_angstrom / self._binning)
-        return super().write_picks(tomogram, replace(picks, positions_angstrom=picks.positions_angstrom + shift), key)
+        z, y, x = tomogram.shape
+        picked = PickedTomogram(tomogram.run, tomogram.voxel_size_angstrom, (x, y, z), tomogram.source)
+        self._frames.update(frames_of([picked], self._facts, self._known).by_run)
+        return super().write_picks(tomogram, picks, key)
 
     def finish(self, key: ProductKey) -> list[str]:
-        """Write the file and return its path, or why there is none.
+        """Write the files and return their paths and what they cannot hold, or why there are none.
 
         Raises
         ------
         StorageError
-            If it cannot be written.
+            If they cannot be written.
         """
-        dialect = load_dialect("relion5")
-        path = self.folder / "particles.star"
-        kept = [(self._frame(tomogram.run), picks) for tomogram, picks in self._kept()]
+        dialect = load_dialect(self.dialect_name)
+        kept = [FramedPicks(self._frames[tomogram.run], picks) for tomogram, picks in self._kept()]
         if not kept:
-            return self._without_picks(path)
-        columns = common_columns([picks for _, picks in kept])
-        for frame, picks in kept:
-            for name, values in _place(frame, picks).items():
-                columns.setdefault(name, []).extend(values)
-        tables: dict[str, Table] = {"particles": columns}
-        optics = _optics_of([frame for frame, _ in kept])
-        if optics:
-            groups = list(dict.fromkeys(optics.values()))
-            tables["optics"] = _optics_table(groups)
-            columns["rlnOpticsGroup"] = [
-                1 + groups.index(optics[frame.name]) for frame, picks in kept for _ in range(len(picks))
-            ]
-        write_star(path, dialect, tables)
-        return [str(path)]
-
-    def _frame(self, run: str) -> UnbinnedFrame:
-        if self._every_run is not None:
-            return replace(self._every_run, name=run)
-        if run not in self._frames:
-            names = ", ".join(sorted({frame.name for frame in self._frames.values()})[:5])
-            raise InputError(f"run '{run}' is not in {self._where} (there: {names}); use RELION's names")
-        return self._frames[run]
-
-    def _check_size(self, tomogram: Tomogram, frame: UnbinnedFrame) -> None:
-        size = np.array(tomogram.shape[::-1]) * tomogram.voxel_size_angstrom
-        unbinned = np.array(frame.size_xyz) * frame.pixel_size_angstrom
-        if (np.abs(size - unbinned) > SIZE_TOLERANCE_VOXELS * tomogram.voxel_size_angstrom).any():
-            raise InputError(
-                f"tomogram of run '{tomogram.run}' is {_text(size)} Å, the unbinned one {_text(unbinned)} Å; "
-                "give the size and pixel size of the tomogram that was picked, not trimmed or rotated"
+            return self._without_picks(self.folder / "particles.star")
+        written = [
+            write_particles(
+                self.folder,
+                dialect,
+                kept,
+                one_file=one_file,
+                project_root=self._root,
+                tomograms_star=self._facts.tomograms_star,
             )
-
-
-def _refuse_impossible(pixel_size_angstrom: float | None, size_xyz: tuple[int, int, int] | None) -> None:
-    sizes = [*([] if pixel_size_angstrom is None else [pixel_size_angstrom]), *(size_xyz or ())]
-    if not all(math.isfinite(size) and size > 0 for size in sizes):
-        raise InputError("--tilt-series-pixel-size and --tomogram-size must be above zero; correct them")
-
-
-def _place(frame: UnbinnedFrame, picks: Picks) -> dict[str, list[Value]]:
-    centred = relion5_centered_angstrom(picks.positions_angstrom, frame.size_xyz, frame.pixel_size_angstrom)
-    x, y, z = centred.T.tolist()
-    return {
-        "rlnTomoName": [frame.name] * len(picks),
-        "rlnTomoParticleName": [f"{frame.name}/{number}" for number in range(1, len(picks) + 1)],
-        "rlnCenteredCoordinateXAngst": x,
-        "rlnCenteredCoordinateYAngst": y,
-        "rlnCenteredCoordinateZAngst": z,
-    }
-
-
-_Group = tuple[Optics, float]
-
-
-def _optics_of(frames: Sequence[UnbinnedFrame]) -> dict[str, _Group]:
-    """Return optics and pixel size of every tomogram by name, or nothing where those of one are unknown."""
-    known = {frame.name: (frame.optics, frame.pixel_size_angstrom) for frame in frames if frame.optics is not None}
-    return known if len(known) == len({frame.name for frame in frames}) else {}
-
-
-def _optics_table(groups: Sequence[_Group]) -> dict[str, list[Value]]:
-    return {
-        "rlnOpticsGroup": list(range(1, len(groups) + 1)),
-        "rlnOpticsGroupName": [optics.name for optics, _ in groups],
-        "rlnSphericalAberration": [optics.spherical_aberration_mm for optics, _ in groups],
-        "rlnVoltage": [optics.voltage_kv for optics, _ in groups],
-        "rlnAmplitudeContrast": [optics.amplitude_contrast for optics, _ in groups],
-        "rlnTomoTiltSeriesPixelSize": [size for _, size in groups],
-    }
-
-
-def _text(size: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:
-    return " x ".join(f"{value:.0f}" for value in size)
+            for one_file in (True, False)
+        ]
+        paths = [str(path) for part in written for path in part.paths]
+        return [*paths, *dict.fromkeys(sentence for part in written for sentence in part.lost)]

@@ -20,7 +20,8 @@ from cryosiam.integrations.relion.volumes import (
     project_root,
 )
 from cryosiam.integrations.run_names import check_run_name
-from cryosiam.ports import Capabilities
+from cryosiam.integrations.star.star_file import read_star
+from cryosiam.ports import Capabilities, HandBack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,11 +69,10 @@ class RelionSource:
             check_run_name(name, str(self._where))
         named = {name: files_of(entry, tomogram, self._where) for name, entry in self._known.items()}
         listed = [file for files in named.values() for file in files]
-        self.root = project_root(self._where, listed) if listed else self._where.absolute().parent
-        """Folder that RELION runs in."""
+        root = project_root(self._where, listed) if listed else self._where.absolute().parent
+        self.hand_back = HandBack("relion5" if is_relion5(self._where) else "relion4", root)
         self._files = {
-            name: tuple(self.root / file for file in files) or (beside(self._where, name),)
-            for name, files in named.items()
+            name: tuple(root / file for file in files) or (beside(self._where, name),) for name, files in named.items()
         }
         self._kind = tomogram
 
@@ -119,3 +119,15 @@ class RelionSource:
     def reference_picks(self, run: str) -> Picks | None:
         """Return None: a tomograms.star carries no annotations."""
         return None
+
+
+def is_relion5(tomograms_star: Path) -> bool:
+    """Tell whether a ``tomograms.star`` is RELION 5's, which has a file per tilt series, or RELION 4's.
+
+    Raises
+    ------
+    InputError
+        If it is no STAR file.
+    """
+    table = read_star(tomograms_star).block("global")
+    return table is not None and "rlnTomoTiltSeriesStarFile" in table

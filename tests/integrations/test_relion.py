@@ -106,7 +106,7 @@ def test_orientations_are_written_only_where_all_are_known(tmp_path: Path) -> No
 def test_no_picks_no_file(tmp_path: Path, kind: str) -> None:
     sink = PicksStarSink(tmp_path) if kind == "picks" else Relion5Sink(tmp_path, None, 2.5, (256, 240, 128))
     sink.write_picks(tomogram(), picks(), KEY)
-    (written,) = sink.finish(KEY)
+    written, *_ = sink.finish(KEY)
     assert Path(written).exists()
     sink.write_picks(tomogram(), picks(names=()), KEY)
     (said,) = sink.finish(KEY)
@@ -121,7 +121,7 @@ def test_relion5_with_tomograms_star(tmp_path: Path, tomograms_star: Path) -> No
     ours = picks()
     sink.write_picks(tomogram(), ours, KEY)
     sink.write_picks(tomogram("rec_TS_02"), picks("rec_TS_02", ("a",)), KEY)
-    (path,) = sink.finish(KEY)
+    path, *_ = sink.finish(KEY)
     blocks = starfile.read(path, always_dict=True, parse_as_string=["rlnTomoName"])
     table, optics = blocks["particles"], blocks["optics"]
     # By file name of the reconstruction the run is found, and RELION's own name is written back.
@@ -139,7 +139,7 @@ def test_relion5_with_tomograms_star(tmp_path: Path, tomograms_star: Path) -> No
 def test_relion5_with_options_leaves_the_optics_to_relion(tmp_path: Path) -> None:
     sink = Relion5Sink(tmp_path, tilt_series_pixel_size_angstrom=2.5, tomogram_size_xyz=(256, 240, 127))
     sink.write_picks(tomogram(), picks(), KEY)
-    (path,) = sink.finish(KEY)
+    path, *_ = sink.finish(KEY)
     assert set(starfile.read(path, always_dict=True)) == {"particles"}
     assert "rlnOpticsGroup" not in particles(Path(path)).columns
 
@@ -190,7 +190,7 @@ def test_tomogram_of_another_size_has_another_centre(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("no star file", "data_global"),
+        ("no star file", "not a STAR file"),
         ("data_particles\n\nloop_\n_rlnTomoName #1\nTS_01\n", "no block data_global"),
         (TOMOGRAMS.replace("_rlnTomoSizeX", "_rlnOther"), "not its tilt_series.star"),
         (TOMOGRAMS.replace("256", "0"), "not above zero"),

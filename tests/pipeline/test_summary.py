@@ -67,7 +67,8 @@ def test_a_run_that_does_not_fit_does_not_block_the_others(project: Project, tmp
     particles = starfile.read(tmp_path / "relion5" / "particles.star", always_dict=True)["particles"]
     assert set(particles["rlnTomoName"]) == {"TS_01"}
     assert [note for note in record.notes if "TS_02" in note and "relion5" in note]
-    assert {Path(place).name for place in record.locations} == {"picks.star", "particles.star", "embeddings.parquet"}
+    files = {"picks.star", "particles.star", "small.star", "large.star", "embeddings.parquet"}
+    assert {Path(place).name for place in record.locations} == files
 
 
 def test_a_run_of_this_call_that_does_not_fit_is_refused_before_the_work(project: Project, tmp_path: Path) -> None:
