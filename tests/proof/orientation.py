@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mrcfile
@@ -24,6 +24,7 @@ OBJECTS: dict[str, Copies] = {
     f"{parity}-{seed}": copies(size, seed) for seed in range(3) for parity, size in SIZES_XYZ.items()
 }
 """Copies by name of the tomogram; half of the tomograms have odd sizes."""
+SPECIES = "blobs"
 BOX, CROP = 64, 40
 
 
@@ -43,41 +44,61 @@ def framed(name: str) -> FramedPicks:
     truth = OBJECTS[name]
     count = len(truth.places_xyz)
     positions = truth.places_xyz * PIXEL_SIZE_ANGSTROM
-    return FramedPicks(frame, Picks(name, positions, np.ones(count), ("blobs",) * count, rotations=truth.rotations))
+    return FramedPicks(frame, Picks(name, positions, np.ones(count), (SPECIES,) * count, rotations=truth.rotations))
 
 
-def relion5_likeness(folder: Path, sets: Sequence[FramedPicks]) -> Likeness:
-    """Average the copies' tilt images by zarr-particle-tools."""
+@dataclass(frozen=True)
+class Reader:
+    """A program that averages particles.
+
+    Parameters
+    ----------
+    prepare
+        Writes into a folder what the program has before there are particles.
+    average
+        Averages the particles of a file in that folder, and says how like the object the average is.
+    """
+
+    prepare: Callable[[Path], None]
+    average: Callable[[Path, Path], Likeness]
+
+    def likeness(self, folder: Path, dialect: str, sets: Sequence[FramedPicks]) -> Likeness:
+        """Prepare, write the particles in the program's dialect, average."""
+        self.prepare(folder)
+        return self.average(folder, write_particles(folder, load_dialect(dialect), sets).paths[0])
+
+
+def _write_tilt_series(folder: Path) -> None:
     series = {name: relion5.Series(o.blobs.images(_size(name)), _size(name), 1) for name, o in OBJECTS.items()}
-    tomograms_star = relion5.write_project(folder, series)
-    particles = write_particles(folder, load_dialect("relion5"), sets).paths[0]
-    return likeness(relion5.average(particles, tomograms_star, folder / "average", BOX, CROP))
+    relion5.write_project(folder, series)
 
 
-def relion31_likeness(folder: Path, sets: Sequence[FramedPicks]) -> Likeness:
-    """Average the copies, cut out of the tomograms, by RELION 3.1."""
+def _average_tilt_images(folder: Path, particles: Path) -> Likeness:
+    return likeness(relion5.average(particles, folder / "tomograms.star", folder / "average", BOX, CROP))
+
+
+def _write_tomograms(folder: Path) -> None:
     for name, truth in OBJECTS.items():
         with mrcfile.new(folder / f"{name}.mrc", data=truth.blobs.volume(_size(name))) as file:
             file.voxel_size = PIXEL_SIZE_ANGSTROM
-    write_particles(folder, load_dialect("relion31"), sets)
-    table = relion31.extract(folder, "blobs", CROP)
-    return likeness(relion31.average(folder, table, PIXEL_SIZE_ANGSTROM))
 
 
-def warp_likeness(folder: Path, sets: Sequence[FramedPicks]) -> Likeness:
-    """Average the copies, cut out of the tomograms, by Warp's rules."""
-    path = write_particles(folder, load_dialect("warp"), sets).paths[0]
-    particles = warp_star.read_particles(path, PIXEL_SIZE_ANGSTROM)
-    tomograms = {f"{name}.tomostar": truth.blobs.volume(_size(name)) for name, truth in OBJECTS.items()}
-    return likeness(warp_star.average(particles, tomograms, PIXEL_SIZE_ANGSTROM, CROP))
+def _average_boxes(folder: Path, _: Path) -> Likeness:
+    return likeness(relion31.average(folder, relion31.extract(folder, SPECIES, CROP), PIXEL_SIZE_ANGSTROM))
 
 
-READERS: dict[str, Callable[[Path, Sequence[FramedPicks]], Likeness]] = {
-    "relion5": relion5_likeness,
-    "relion31": relion31_likeness,
-    "warp": warp_likeness,
+def _average_by_warps_rules(folder: Path, particles: Path) -> Likeness:
+    tomograms = {f"{name}.tomostar": mrcfile.read(folder / f"{name}.mrc") for name in OBJECTS}
+    read = warp_star.read_particles(particles, PIXEL_SIZE_ANGSTROM)
+    return likeness(warp_star.average(read, tomograms, PIXEL_SIZE_ANGSTROM, CROP))
+
+
+READERS = {
+    "relion5": Reader(_write_tilt_series, _average_tilt_images),
+    "relion31": Reader(_write_tomograms, _average_boxes),
+    "warp": Reader(_write_tomograms, _average_by_warps_rules),
 }
-"""Who averages, by dialect."""
+"""Who averages, by dialect: zarr-particle-tools, RELION 3.1, the oracle of Warp."""
 
 
 def transposed(entry: FramedPicks) -> FramedPicks:

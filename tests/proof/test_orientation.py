@@ -21,13 +21,13 @@ dialects = [
 
 @pytest.mark.parametrize("dialect", dialects)
 def test_the_average_is_the_object(tmp_path: Path, dialect: str) -> None:
-    found = READERS[dialect](tmp_path, [framed(name) for name in OBJECTS])
+    found = READERS[dialect].likeness(tmp_path, dialect, [framed(name) for name in OBJECTS])
     assert found.passes, found
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("dialect", dialects)
 def test_a_wrong_convention_misses_the_bar(tmp_path: Path, dialect: str, mistake: str) -> None:
-    found = READERS[dialect](tmp_path, [MISTAKES[mistake](framed(name)) for name in OBJECTS])
+    found = READERS[dialect].likeness(tmp_path, dialect, [MISTAKES[mistake](framed(name)) for name in OBJECTS])
     assert not found.passes
     assert found.correlation < 0.9, found
