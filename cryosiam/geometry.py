@@ -110,6 +110,60 @@ def rotations_from_relion_euler(angles_deg: ArrayLike) -> NDArray[np.float64]:
     return Rotation.from_euler("ZYZ", np.asarray(angles_deg, np.float64), degrees=True).inv().as_matrix()
 
 
+def relion_positions(
+    positions_angstrom: ArrayLike,
+    origins_angstrom: ArrayLike,
+    subtomogram_rotations: ArrayLike | None = None,
+) -> NDArray[np.float64]:
+    """Apply RELION's ``rlnOrigin{X,Y,Z}Angst`` to positions: ``position - S @ origin``.
+
+    RELION 4 and 5 measure origins in the frame of the subtomogram (``particle_set.cpp``, ``getPosition``); adding ``o``
+    to a coordinate and ``S^-1 o`` to its origin changes nothing.
+
+    Parameters
+    ----------
+    positions_angstrom, origins_angstrom
+        ``(n, 3)`` positions and origins (x, y, z) in Å.
+    subtomogram_rotations
+        ``(n, 3, 3)`` matrices ``S`` of ``rlnTomoSubtomogram{Rot,Tilt,Psi}``; the identity for None.
+    """
+    origins = np.asarray(origins_angstrom, dtype=np.float64).reshape(-1, 3)
+    if subtomogram_rotations is not None:
+        origins = np.einsum("nij,nj->ni", np.asarray(subtomogram_rotations, np.float64), origins)
+    return np.asarray(positions_angstrom, dtype=np.float64).reshape(-1, 3) - origins
+
+
+def dynamo_pixels(positions_angstrom: ArrayLike, voxel_size_angstrom: float) -> NDArray[np.float64]:
+    """Turn positions into the coordinates (x, y, z) of a Dynamo table, columns 24 to 26.
+
+    They count voxels from the corner of the first one, so that voxel centres are semi-integers (Dynamo's wiki, *Volume
+    center*; in the ``crop.tbl`` that Dynamo writes all are).
+    """
+    return np.asarray(positions_angstrom, dtype=np.float64).reshape(-1, 3) / voxel_size_angstrom + 0.5
+
+
+def positions_from_dynamo_pixels(pixels: ArrayLike, voxel_size_angstrom: float) -> NDArray[np.float64]:
+    """Invert :func:`dynamo_pixels`."""
+    return (np.asarray(pixels, dtype=np.float64).reshape(-1, 3) - 0.5) * voxel_size_angstrom
+
+
+def dynamo_euler_deg(rotations: ArrayLike) -> NDArray[np.float64]:
+    """Turn object -> tomogram matrices (``(n, 3, 3)``) into Dynamo's tdrot, tilt, narot (``(n, 3)`` degrees).
+
+    A point ``r`` of the object lies at ``inv(m) r`` in the tomogram, ``m = Rz(narot) Rx(tilt) Rz(tdrot)`` (Dynamo's
+    wiki, *Table convention*). A lattice of an aligned table shows it: under this rule alone the z axes stand on the
+    surface and the neighbours of a particle lie in six directions (``tests/integrations/star``).
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Gimbal lock", category=UserWarning)
+        return Rotation.from_matrix(np.asarray(rotations, np.float64)).inv().as_euler("zxz", degrees=True)
+
+
+def rotations_from_dynamo_euler(angles_deg: ArrayLike) -> NDArray[np.float64]:
+    """Turn Dynamo's tdrot, tilt, narot (``(n, 3)`` degrees) into object -> tomogram matrices (``(n, 3, 3)``)."""
+    return Rotation.from_euler("zxz", np.asarray(angles_deg, np.float64), degrees=True).inv().as_matrix()
+
+
 def volume_centre_index(size: int) -> int:
     """Return the voxel index that reconstruction rotates about: ``size // 2`` along each axis."""
     return size // 2

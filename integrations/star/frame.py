@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from cryosiam.errors import InputError
 
@@ -72,3 +73,14 @@ class TomogramFrame:
             raise InputError(
                 f"tomogram '{self.name}' has a size, pixel size or binning that is not above zero; correct it"
             )
+
+
+def coordinate_stem(path: str) -> str:
+    """Return a tomogram's file as RELION 3.1 looks for its coordinates: without ending and without ``Job/job001/``.
+
+    See ``getCoordinateFileName`` in RELION's preprocessing.cpp; the suffix that the user gives follows there.
+    """
+    parts = PurePosixPath(path).with_suffix("").parts
+    jobs = [number for number, part in enumerate(parts) if part.startswith("job") and part[3:].isdigit()]
+    kept = parts[jobs[0] + 1 :] if jobs else parts
+    return "/".join(part for part in kept if part != "/")

@@ -1,24 +1,30 @@
-"""Take particles from STAR files of any program."""
+"""Take particles from the files of any program."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from cryosiam.domain import Picks
 from cryosiam.errors import InputError
-from cryosiam.geometry import rotations_from_relion_euler
-from cryosiam.integrations.star.dialect import Dialect, load_dialect
-from cryosiam.integrations.star.fields import PLACES
+from cryosiam.integrations.handoff.names import core_name
+from cryosiam.integrations.star.columns import Columns
 from cryosiam.integrations.star.frame import TomogramFrame
-from cryosiam.integrations.star.star_file import StarBlock, read_star
-from cryosiam.integrations.star.tables import AXES, FramedPicks
+from cryosiam.integrations.star.particle_file import ParticleTable, read_tables
+from cryosiam.integrations.star.tables import FramedPicks
+from cryosiam.integrations.star.units import check_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import NDArray
+
+    from cryosiam.integrations.star.dialect import Dialect
+
+Frames = Sequence[TomogramFrame] | Callable[[list[str]], Sequence[TomogramFrame]]
+_SHOWN: Final = 5
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Read:
     Parameters
     ----------
     sets
-        Picks of each tomogram.
+        Picks of each tomogram, in the order of the file.
     notes
         Sentences on what was left out or taken for granted.
     """
@@ -37,58 +43,134 @@ class Read:
     notes: list[str] = field(default_factory=list)
 
 
-def read_particles(path: Path, frames: Sequence[TomogramFrame] | None, dialect: Dialect | None = None) -> Read:
+def read_particles(
+    path: Path,
+    frames: Frames | None,
+    dialect: Dialect | None = None,
+    *,
+    project_root: Path | None = None,
+) -> Read:
     """Read particles as picks.
+
+    Rotations of subtomogram and particle are multiplied and origins applied. Where the file has no names of classes,
+    the number of the class stands for it, or nothing. Without scores all are 1.
 
     Parameters
     ----------
     path
-        Particle file.
+        Particles in a STAR file, a Dynamo table or a CSV file; or a list of such files: an optimisation set, a list for
+        RELION's import job, the ``tomos.star`` of RELION 3.1.
     frames
-        Frames of the tomograms, matched by name.
+        Frames of the tomograms, matched by name; or a function from the names as they stand in the file to frames of
+        these very names. Tomograms that have none are left out and told. None where the file says all that is needed.
     dialect
-        Dialect of the file; by default it is recognised from the columns.
+        What the columns mean; by default it is recognised.
+    project_root
+        Folder that paths in a list are relative to.
 
     Raises
     ------
     InputError
-        If the file cannot be read, holds no particles, or something needed for places is unknown.
+        If the file cannot be read, holds no particles, fits no tomogram, or something needed is unknown.
     """
-    star = read_star(path)
-    block = star.block("particles") or star.blocks[0]
-    dialect = dialect or load_dialect("relion5" if "rlnCenteredCoordinateXAngst" in block else "warp")
-    column_of = {column.field: column.name for column in dialect.particles.columns}
-    place = next(name for name in PLACES if f"{name}.x" in column_of)
-    numbers = np.stack([block.numbers(column_of[f"{place}.{axis}"]) for axis in AXES], axis=1)
-    names = np.array(_names(block), dtype=object)
-    angles = [column_of[f"euler.{angle}"] for angle in ("rot", "tilt", "psi")]
-    rotations = None
-    if all(name in block for name in angles):
-        rotations = rotations_from_relion_euler(np.stack([block.numbers(name) for name in angles], axis=1))
-    count = len(block)
-    scores = block.numbers("rlnAutopickFigureOfMerit") if "rlnAutopickFigureOfMerit" in block else np.ones(count)
-    classes = np.array(block.text("cryosiamClassName") if "cryosiamClassName" in block else [path.stem] * count, object)
-    instances = block.numbers("cryosiamInstanceId") if "cryosiamInstanceId" in block else np.zeros(count)
+    path = Path(path)
+    tables = read_tables(path, dialect, project_root)
+    if not any(len(table.rows) for table in tables):
+        raise InputError(f"{path} holds no particles; give a file that does")
+    names = [table.tomograms() for table in tables]
     read = Read()
-    by_name = {frame.name: frame for frame in frames or ()}
-    for name in dict.fromkeys(names.tolist()):
-        rows = np.flatnonzero(names == name)
-        frame = by_name.get(name)
-        if frame is None:
-            raise InputError(f"{path} names tomogram '{name}', which is not among {', '.join(sorted(by_name)[:5])}")
-        picks = Picks(
-            frame.run,
-            PLACES[place].read(frame, numbers[rows]),
-            scores[rows],
-            tuple(classes[rows].tolist()),
-            instances[rows].astype(np.int64),
-            None if rotations is None else rotations[rows],
-        )
-        read.sets.append(FramedPicks(frame, picks))
+    frame_of = _matched(path, names, frames, read.notes)
+    for table, tomograms in zip(tables, names, strict=True):
+        read.sets.extend(_sets(table, tomograms, frame_of, read.notes))
     return read
 
 
-def _names(block: StarBlock) -> list[str]:
-    if "rlnTomoName" in block:
-        return block.text("rlnTomoName")
-    return [Path(name).name.removesuffix(".tomostar") for name in block.text("rlnMicrographName")]
+def _matched(
+    path: Path, names: Sequence[list[str] | None], frames: Frames | None, notes: list[str]
+) -> dict[str, TomogramFrame]:
+    """Return the frame of every tomogram that has one, by its name in the file; '' where the file names none."""
+    given = [] if frames is None or callable(frames) else list(frames)
+    if any(tomograms is None for tomograms in names):
+        if len(given) != 1:
+            raise InputError(f"{path} does not say which tomogram its particles are of; give that one alone")
+        return {"": given[0]}
+    distinct = list(dict.fromkeys(name for tomograms in names for name in tomograms or ()))
+    if frames is None:
+        return {name: TomogramFrame(core_name(name), core_name(name)) for name in distinct}
+    if callable(frames):
+        found = {frame.name: frame for frame in frames(distinct)}
+    else:
+        found = {name: frame for name in distinct for frame in [_frame_of(name, given)] if frame is not None}
+    left = [name for name in distinct if name not in found]
+    if not found:
+        there = ", ".join(f"'{frame.name}'" for frame in given[:_SHOWN]) or "none"
+        raise InputError(f"{path} names tomogram '{distinct[0]}', but the known ones are {there}; correct the names")
+    if left:
+        listed = ", ".join(f"'{name}'" for name in left[:_SHOWN])
+        notes.append(f"particles of {len(left)} tomograms that are not known were left out: {listed}")
+    return found
+
+
+def _frame_of(name: str, frames: Sequence[TomogramFrame]) -> TomogramFrame | None:
+    """Return the frame of a tomogram: by its name, its file, or the name without what programs add."""
+    ways: list[Callable[[TomogramFrame], bool]] = [
+        lambda frame: frame.name == name,
+        lambda frame: frame.tomogram_path is not None and frame.tomogram_path == name,
+        lambda frame: frame.name.removesuffix(".tomostar") == Path(name).name.removesuffix(".tomostar"),
+        lambda frame: core_name(frame.name) == core_name(name),
+        lambda frame: frame.tomogram_path is not None and core_name(frame.tomogram_path) == core_name(name),
+    ]
+    for fits in ways:
+        found = [frame for frame in frames if fits(frame)]
+        if len(found) > 1:
+            listed = ", ".join(f"'{frame.name}'" for frame in found)
+            raise InputError(f"tomogram '{name}' may be any of {listed}; rename one")
+        if found:
+            return found[0]
+    return None
+
+
+def _sets(
+    table: ParticleTable,
+    tomograms: list[str] | None,
+    frame_of: dict[str, TomogramFrame],
+    notes: list[str],
+) -> list[FramedPicks]:
+    columns = Columns(table)
+    rotations, scores, classes, instances, radii = (
+        columns.rotations(),
+        columns.scores(),
+        columns.classes(),
+        columns.instances(),
+        columns.radii(),
+    )
+    sets = []
+    for name, rows in _rows_by_name(tomograms, len(table.rows)).items():
+        frame = frame_of.get(name)
+        if frame is None:
+            continue
+        frame = replace(frame, voxel_size_angstrom=frame.voxel_size_angstrom or columns.stated_voxel_size(rows))
+        positions = columns.positions(frame, rows)
+        picks = Picks(
+            frame.run,
+            positions,
+            scores[rows],
+            tuple(classes[rows].tolist()),
+            instances[rows],
+            None if rotations is None else rotations[rows],
+            None if radii is None else radii[rows],
+        )
+        sets.append(FramedPicks(frame, picks))
+    notes.extend(columns.notes)
+    check_unit(table, sets, notes)
+    return sets
+
+
+def _rows_by_name(tomograms: list[str] | None, count: int) -> dict[str, NDArray[np.int64]]:
+    if tomograms is None:
+        return {"": np.arange(count)}
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(tomograms))}
+    numbers = np.fromiter(map(number_of.__getitem__, tomograms), np.int64, count)
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers, minlength=len(number_of)))
+    return dict(zip(number_of, np.split(order, ends[:-1]), strict=True))

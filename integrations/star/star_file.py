@@ -87,10 +87,21 @@ class StarBlock:
 
 @dataclass(frozen=True)
 class StarFile:
-    """A STAR file: its blocks in the order of the file."""
+    """A STAR file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    blocks
+        Its blocks in the order of the file.
+    comments
+        Comment lines before the first block.
+    """
 
     path: Path
     blocks: tuple[StarBlock, ...]
+    comments: tuple[str, ...] = ()
 
     def block(self, *names: str) -> StarBlock | None:
         """Return the first block that has one of the names, or None."""
@@ -115,7 +126,7 @@ def read_star(path: Path) -> StarFile:
         If there is no such file, it is not a STAR file, or it is still being written.
     """
     path = Path(path)
-    text = _read_text(path)
+    text = read_text(path)
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("data_")]
     if not starts:
@@ -124,10 +135,18 @@ def read_star(path: Path) -> StarFile:
     blocks: list[StarBlock] = []
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         blocks += _BlockReader(path, lines, start, end, text.endswith("\n")).read()
-    return StarFile(path, tuple(blocks))
+    comments = tuple(line for line in lines[: starts[0]] if line.strip())
+    return StarFile(path, tuple(blocks), comments)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a file; ``.gz`` is unpacked.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is not text, or it changes while it is read.
+    """
     try:
         before = path.stat()
         content = path.read_bytes()
@@ -138,13 +157,13 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}; correct the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text, so it is not a STAR file; give another file") from error
+        raise InputError(f"{path} is not a text file; give a STAR file, a table or a CSV file") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}); give another file") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise InputError(f"{path} changed while it was read; wait until the program that writes it is done")
     if "\0" in text:
-        raise InputError(f"{path} is not text, so it is not a STAR file; give another file")
+        raise InputError(f"{path} is not a text file; give a STAR file, a table or a CSV file")
     return text
 
 
