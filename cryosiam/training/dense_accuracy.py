@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cryosiam.domain import SEMANTIC_CLASSES
+from cryosiam.evaluation.calibration import reliability
 from cryosiam.evaluation.picks import DetectionScore, average_precision, hits
 from cryosiam.evaluation.volumes import instance_average_precision, instance_overlap
 from cryosiam.geometry import indices_from_positions
 from cryosiam.inference.outputs import SAMPLE_BLOCK
-from cryosiam.segmentation import fit_score_calibration
+from cryosiam.segmentation import ScoreCalibration, fit_score_calibration
 from cryosiam.training.head_losses import HeadTask
 from cryosiam.training.scene_patches import KNOWN, KNOWN_BITS, has_known, hidden_classes, scene_facts
 from cryosiam.training.scenes_run import scene_products
@@ -80,10 +81,12 @@ def true_radii_angstrom(scene: Scene, voxel_size_angstrom: float) -> dict[str, f
 def measure_dense(parts: Sequence[DenseWeights], scenes: Sequence[Scene]) -> dict[str, float]:
     """Measure dense networks on scenes: Dice per class, denoising, sample, instances, picks; means over the scenes.
 
-    Only voxels whose label is known count. Instances and picks are measured where every particle is labelled.
+    Only voxels whose label is known count. Instances and picks are measured where every particle is labelled. How far
+    scores are from the share of picks that are right stands beside what it were without the weights' own calibration.
     """
     rows: list[dict[str, float]] = []
     total = DetectionScore(0, 0, 0)
+    right, scores, plain = [np.zeros(0, bool)], [np.zeros(0)], [np.zeros(0)]
     for scene in scenes:
         with scene_products(scene, parts) as found:
             row = _voxel_figures(scene, found)
@@ -96,10 +99,16 @@ def measure_dense(parts: Sequence[DenseWeights], scenes: Sequence[Scene]) -> dic
                 ids: Any = scene.array("instances")
                 row["instance_ap50"] = instance_average_precision(instance_overlap(found.labels, ids))
                 row["pick_average_precision"] = average_precision(picks.scores, matched, len(truth))
+                right.append(matched)
+                scores.append(picks.scores)
+                plain.append(ScoreCalibration().scores(found.table.features))
             rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     means = {name: _mean([row[name] for row in rows if name in row]) for name in names}
     means |= {"pick_precision": total.precision, "pick_recall": total.recall, "pick_f1": total.f1}
+    for name, values in (("pick_calibration_error", scores), ("pick_calibration_error_before", plain)):
+        said = reliability(np.concatenate(values), np.concatenate(right))
+        means[name] = said.expected_calibration_error
     return {name: round(value, 4) for name, value in means.items() if np.isfinite(value)}
 
 
@@ -141,16 +150,17 @@ def _whole(blocks: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
 
 
 def _dice(predicted: NDArray[Any], truth: NDArray[Any], hidden: NDArray[np.bool_]) -> Mapping[str, float]:
-    """Return the Dice of every class; those that nobody annotated count as background."""
+    """Return the Dice of every class that the truth holds; those that nobody annotated count as background."""
     count = len(SEMANTIC_CLASSES)
     table = np.bincount(truth.astype(np.int64) * count + predicted, minlength=count**2).reshape(count, count)
     table[:, 0] += table[:, hidden].sum(axis=1)
     table[:, hidden] = 0
-    sums = table.sum(axis=0) + table.sum(axis=1)
+    there = table.sum(axis=1)
+    sums = table.sum(axis=0) + there
     return {
         f"dice_{name}": float(2 * table[index, index] / sums[index])
         for index, name in enumerate(SEMANTIC_CLASSES)
-        if sums[index]
+        if there[index]
     }
 
 
