@@ -92,6 +92,7 @@ class Benchmark:
         if "denoised" in missing and "noisy" not in missing:
             missing.insert(0, "noisy")
         folder = self.results / "work" / self.digest(run)[:12] / run
+        self.record_path(run, columns[0]).parent.mkdir(parents=True, exist_ok=True)
         project = _project_over(self.project, folder)
         for column in sorted(missing, key=list(TOMOGRAM_TYPES).index):
             print(f"{run}, {column}", flush=True)
