@@ -30,3 +30,6 @@ CLASSES = ("background", "membrane", "particle", "microtubule", "actin", "filame
 
 CLASS_ATTRIBUTE = "_cryosiamClass"
 """Attribute of every coordinate that holds the name of its class."""
+
+SCORE_ATTRIBUTE = "_cryosiamScore"
+"""Attribute of particles of others that holds CryoSiam's score, beside their own."""

@@ -89,8 +89,12 @@ def label_sizes(path: Path) -> NDArray[np.int64]:
 
 def box_voxels(voxels: Sequence[int]) -> int:
     """Return an even box around the median of particles of so many voxels, with room beside them."""
-    diameter = 2.0 * (3.0 * float(np.median(voxels)) / (4.0 * math.pi)) ** (1 / 3)
-    return 2 * math.ceil(BOX_PER_DIAMETER * diameter / 2)
+    return box_around(2.0 * (3.0 * float(np.median(voxels)) / (4.0 * math.pi)) ** (1 / 3))
+
+
+def box_around(diameter_voxels: float) -> int:
+    """Return an even box around a particle, with room beside it."""
+    return 2 * math.ceil(BOX_PER_DIAMETER * diameter_voxels / 2)
 
 
 def _volume(made: Any, tomogram: Any, path: Path) -> Any:

@@ -12,6 +12,9 @@ DISTRIBUTION = "scipion-em-cryosiam"
 INSIDE = "integrations/scipion"
 """Where the plug-in lies in CryoSiam's source tree."""
 
+EXTRA = "[train]"
+"""What training needs besides."""
+
 
 def source_of_cryosiam() -> str:
     """Return what to give to pip: the source tree or repository that this plug-in was installed from.
@@ -22,15 +25,15 @@ def source_of_cryosiam() -> str:
         note = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:
         note = None
-    return _source(json.loads(note)) if note else "cryosiam"
+    return _source(json.loads(note)) if note else f"cryosiam{EXTRA}"
 
 
 def _source(note: Mapping[str, Any]) -> str:
     address = str(note["url"])
     repository = note.get("vcs_info")
     if repository:
-        return f"{repository['vcs']}+{address}@{repository['commit_id']}"
+        return f"cryosiam{EXTRA} @ {repository['vcs']}+{address}@{repository['commit_id']}"
     folder = Path(unquote(urlparse(address).path))
     if urlparse(address).scheme == "file" and folder.as_posix().endswith(INSIDE):
-        return str(folder.parents[1])
-    return "cryosiam"
+        return f"{folder.parents[1]}{EXTRA}"
+    return f"cryosiam{EXTRA}"

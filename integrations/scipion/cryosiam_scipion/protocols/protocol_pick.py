@@ -75,12 +75,19 @@ class ProtCryosiamPick(CryosiamOnTomograms, ProtTomoPicking):
             "its group.",
         )
         form.addParam(
+            "diameter",
+            params.FloatParam,
+            default=-1,
+            label="Particle diameter (Å)",
+            help="Diameter, where you know it: the wizard of the box size reckons with it.",
+        )
+        form.addParam(
             "boxSize",
             params.IntParam,
             default=0,
             label="Box size (voxels)",
             help="Box of the coordinates; 0 for one and a half times the diameter of the particles found. The wizard "
-            "gives the box for particles of a diameter that you know.",
+            "gives one and a half times the diameter above.",
         )
         self._defineWorkParams(form)
 
