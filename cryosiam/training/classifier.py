@@ -201,4 +201,4 @@ def measure(classifier: NamingClassifier, particles: Embedded) -> dict[str, floa
 def _embedded(network: SubtomogramNetwork, particles: Particles) -> Embedded:
     from cryosiam.training.embedding import embed
 
-    return Embedded(embed(network, particles.values), np.array(particles.names, dtype=str))
+    return Embedded(embed(network, particles), np.array(particles.names, dtype=str))

@@ -23,15 +23,15 @@ _BATCH: Final = 128
 
 
 @torch.inference_mode()
-def embed(network: SubtomogramNetwork, values: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return unit embeddings ``(n, d)`` of cubes ``(n, channels, box, box, box)``; the network stays as it is."""
+def embed(network: SubtomogramNetwork, particles: Particles) -> NDArray[np.float32]:
+    """Return unit embeddings ``(n, d)`` of particles; the network stays as it is."""
     from cryosiam.networks.folding import fold_batch_norms
 
     device = next(network.parameters()).device
     folded = fold_batch_norms(network).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    result = np.zeros((len(values), network.config.embedding_channels), np.float32)
-    for start in range(0, len(values), _BATCH):
-        cubes = torch.from_numpy(values[start : start + _BATCH].astype(np.float32)).to(device)
+    result = np.zeros((len(particles), network.config.embedding_channels), np.float32)
+    for start in range(0, len(particles), _BATCH):
+        cubes = particles.cubes(np.arange(start, min(start + _BATCH, len(particles)))).to(device)
         result[start : start + _BATCH] = folded(cubes.contiguous(memory_format=torch.channels_last_3d)).cpu().numpy()
     return result
 
@@ -66,6 +66,6 @@ def neighbour_validation(
         return None
 
     def validate(model: nn.Module) -> Mapping[str, float]:
-        return {"score": knn_f1(embed(network_of(model), watched.values), watched.names, watched.sources).mean}
+        return {"score": knn_f1(embed(network_of(model), watched), watched.names, watched.sources).mean}
 
     return validate

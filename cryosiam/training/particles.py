@@ -56,7 +56,7 @@ class Particles:
     Parameters
     ----------
     values
-        ``(n, channels, box, box, box)`` float16; solvent 0, protein negative.
+        ``(m, channels, box, box, box)`` float16; solvent 0, protein negative.
     names
         ``n`` species, empty where the instance is no particle.
     sources
@@ -67,6 +67,8 @@ class Particles:
         ``(n,)`` int64 size of the found instance.
     masses_kda
         Mass of each species.
+    rows
+        ``(n,)`` int64 which of ``values`` these are, so that parts of a set share its cubes; all by default.
     """
 
     values: NDArray[np.float16]
@@ -75,6 +77,7 @@ class Particles:
     objects: NDArray[np.int64]
     voxels: NDArray[np.int64]
     masses_kda: Mapping[str, float]
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -92,12 +95,13 @@ class Particles:
     def select(self, mask: NDArray[np.bool_]) -> Particles:
         """Return the particles where ``mask`` (``(n,)`` bool) is true."""
         return Particles(
-            self.values[mask],
+            self.values,
             tuple(name for name, keep in zip(self.names, mask, strict=True) if keep),
             tuple(source for source, keep in zip(self.sources, mask, strict=True) if keep),
             self.objects[mask],
             self.voxels[mask],
             self.masses_kda,
+            np.flatnonzero(mask) if self.rows is None else self.rows[mask],
         )
 
     def split(self, one_in: int) -> tuple[Particles, Particles]:
@@ -123,7 +127,8 @@ class Particles:
         """Return ``(len(index), channels, box, box, box)`` float32 cubes."""
         import torch
 
-        return torch.from_numpy(self.values[index].astype(np.float32))
+        chosen = index if self.rows is None else self.rows[index]
+        return torch.from_numpy(self.values[chosen].astype(np.float32))
 
 
 def species_of(name: str) -> str:
@@ -132,7 +137,7 @@ def species_of(name: str) -> str:
 
 
 def join_particles(parts: Sequence[Particles]) -> Particles:
-    """Return all particles of several sets."""
+    """Return all particles of several sets, none of them a part of another."""
     masses: dict[str, float] = {}
     for part in parts:
         masses |= part.masses_kda

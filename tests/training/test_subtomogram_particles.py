@@ -54,6 +54,14 @@ def test_joined_particles_keep_their_order_and_those_without_a_name_can_be_left_
     torch.testing.assert_close(both.cubes(np.array([2]))[0, 0], torch.ones(4, 4, 4))
 
 
+def test_parts_share_the_cubes_of_the_whole() -> None:
+    whole = particles(["x", "y", "z"], ["a", "", "b"], [1, 2, 3])
+    part = whole.select(np.array([False, True, True])).named
+    assert part.names == ("b",)
+    assert part.values is whole.values
+    torch.testing.assert_close(part.cubes(np.array([0])), whole.cubes(np.array([2])))
+
+
 def test_a_map_and_a_model_of_one_protein_are_one_species() -> None:
     assert species_of("clpb-map") == species_of("clpb") == "clpb"
 

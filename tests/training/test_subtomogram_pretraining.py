@@ -59,7 +59,7 @@ def test_views_of_a_particle_come_to_lie_together(tmp_path: Path) -> None:
     trained = fit(task, OptimiserRecipe(steps=30, batch=8, learning_rate=0.01, warmup_steps=5), tmp_path)
     assert task.losses(task.model, batch)["total"].detach().item() < before - 0.1
     assert trained.finished
-    assert embed(network_of(trained.model), learnt.values).shape == (len(learnt), 8)
+    assert embed(network_of(trained.model), learnt).shape == (len(learnt), 8)
 
 
 def test_nothing_to_learn_from_is_refused() -> None:
@@ -74,10 +74,10 @@ def test_embeddings_are_those_of_the_network_and_leave_it_as_it_is() -> None:
     torch.manual_seed(0)
     network = SubtomogramNetwork(TINY).eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    values = particles().values
-    ours = embed(network, values)
+    whole = particles()
+    ours = embed(network, whole)
     with torch.inference_mode():
-        theirs = network(torch.from_numpy(values.astype(np.float32)))
+        theirs = network(torch.from_numpy(whole.values.astype(np.float32)))
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
     assert np.linalg.norm(ours, axis=1) == pytest.approx(np.ones(24), abs=1e-4)
     for name, value in network.state_dict().items():
