@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cryosiam.errors import InputError
 from cryosiam.integrations.handoff.exporting import ExportRequest, prepare_export, write_export
@@ -11,6 +13,7 @@ from cryosiam.integrations.handoff.frames import FrameFacts
 from cryosiam.integrations.handoff.importing import ImportRequest, prepare_import, write_import
 from cryosiam.integrations.handoff.next_steps import next_step
 from cryosiam.integrations.star.dialect import load_dialect
+from cryosiam.integrations.star.frame import Optics
 from cryosiam.integrations.writable import refuse_read_only
 from cryosiam.pipeline.progress import reporter
 from cryosiam.ports import ProductKey
@@ -37,7 +40,7 @@ def export_project(options: ExportOptions) -> None:
         dialect=load_dialect(options.to),
         runs=tuple(options.runs) if options.runs else None,
         tomogram=options.tomogram,
-        facts=frame_facts(options),
+        facts=replace(frame_facts(options), optics=_optics(options.optics), tomogram_files=options.tomogram_files),
         threshold=options.threshold,
     )
     with reporter(options.quiet) as reporting:
@@ -45,16 +48,21 @@ def export_project(options: ExportOptions) -> None:
         refuse_read_only(options.out, "give another --out")
         for note in export.notes:
             reporting.warn(note)
-        if options.dry_run:
-            reporting.note(f"would write {_text(export.counts, export.runs)} to {options.out} for {options.to}")
-            return
-        written = write_export(export, request, options.out, options.one_file)
-        reporting.note(f"{_text(export.counts, export.runs)}:")
+        written = write_export(
+            export,
+            request,
+            options.out,
+            one_file=options.one_file,
+            overwrite=options.overwrite,
+            dry_run=options.dry_run,
+        )
+        reporting.note(f"{'would write ' if options.dry_run else ''}{_text(export.counts, export.runs)}:")
         for path in written.paths:
             reporting.note(f"  {path}")
         for sentence in written.lost:
             reporting.warn(sentence)
-        reporting.note(next_step(request, export, written.paths))
+        if not options.dry_run:
+            reporting.note(next_step(request, export, options.out, written.paths))
 
 
 def import_particles(options: ImportOptions) -> None:
@@ -101,6 +109,7 @@ class _FrameOptions(Protocol):
     tomogram_size: str | None
     binned_by_averaging: int
     names: list[str] | None
+    voxel_size: float | None
 
 
 def frame_facts(options: _FrameOptions) -> FrameFacts:
@@ -119,6 +128,7 @@ def frame_facts(options: _FrameOptions) -> FrameFacts:
         tomogram_size_xyz=_tomogram_size(options.tomogram_size),
         binned_by_averaging=options.binned_by_averaging,
         names=_names(options.names or []),
+        voxel_size_angstrom=options.voxel_size,
     )
 
 
@@ -130,6 +140,24 @@ def _tomogram_size(text: str | None) -> tuple[int, int, int] | None:
     except ValueError as error:
         raise InputError(f"--tomogram-size '{text}' is not three numbers; write it as X,Y,Z") from error
     return x, y, z
+
+
+def _optics(text: str | None) -> Optics | None:
+    if text is None:
+        return None
+    try:
+        voltage, aberration, contrast = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--optics '{text}' is not three numbers; write it as KV,CS,Q0, such as 300,2.7,0.1"
+        ) from error
+    if not (math.isfinite(voltage + aberration + contrast) and voltage > 0 <= contrast <= 1):
+        raise InputError(f"--optics '{text}' is no optics; write it as KV,CS,Q0, such as 300,2.7,0.1")
+    return Optics(_OPTICS_NAME, voltage, aberration, contrast)
+
+
+_OPTICS_NAME: Final = "opticsGroup1"
+"""What RELION names the first group."""
 
 
 def _names(pairs: list[str]) -> dict[str, str]:

@@ -104,6 +104,33 @@ Names = Annotated[
         rich_help_panel=FRAME_PANEL,
     ),
 ]
+VoxelSize = Annotated[
+    float | None,
+    typer.Option(
+        "--voxel-size",
+        metavar="Å",
+        help="Of the tomograms that were picked, where the project has none of them.",
+        rich_help_panel=FRAME_PANEL,
+    ),
+]
+OpticsNumbers = Annotated[
+    str | None,
+    typer.Option(
+        "--optics",
+        metavar="KV,CS,Q0",
+        help="Voltage, spherical aberration in mm and amplitude contrast, where no file states them: 300,2.7,0.1.",
+        rich_help_panel=FRAME_PANEL,
+    ),
+]
+TomogramFiles = Annotated[
+    str | None,
+    typer.Option(
+        "--tomogram-files",
+        metavar="PATTERN",
+        help="Where the other program finds the tomograms, for relion31 and dynamo: [b]tomograms/{name}.mrc[/].",
+        rich_help_panel=FRAME_PANEL,
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUTPUT_PANEL)
 ]

@@ -43,6 +43,9 @@ class ExportOptions:
     tomogram_size: str | None
     binned_by_averaging: int
     names: list[str] | None
+    voxel_size: float | None
+    optics: str | None
+    tomogram_files: str | None
     overwrite: bool
     dry_run: bool
     quiet: bool
@@ -82,6 +85,9 @@ def export(
     tomogram_size: opt.TomogramSize = None,
     binned_by_averaging: opt.BinnedByAveraging = 1,
     name: opt.Names = None,
+    voxel_size: opt.VoxelSize = None,
+    optics: opt.OpticsNumbers = None,
+    tomogram_files: opt.TomogramFiles = None,
     overwrite: opt.Overwrite = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -106,6 +112,9 @@ def export(
             tomogram_size=tomogram_size,
             binned_by_averaging=binned_by_averaging,
             names=name,
+            voxel_size=voxel_size,
+            optics=optics,
+            tomogram_files=tomogram_files,
             overwrite=overwrite,
             dry_run=dry_run,
             quiet=quiet,

@@ -42,6 +42,7 @@ class ImportOptions:
     tomogram_size: str | None
     binned_by_averaging: int
     names: list[str] | None
+    voxel_size: float | None
     skip_unknown: bool
     no_add_objects: bool
     overwrite: bool
@@ -87,6 +88,7 @@ def import_(
     tomogram_size: opt.TomogramSize = None,
     binned_by_averaging: opt.BinnedByAveraging = 1,
     name: opt.Names = None,
+    voxel_size: opt.VoxelSize = None,
     skip_unknown: Annotated[
         bool,
         typer.Option(
@@ -120,6 +122,7 @@ def import_(
             tomogram_size=tomogram_size,
             binned_by_averaging=binned_by_averaging,
             names=name,
+            voxel_size=voxel_size,
             skip_unknown=skip_unknown,
             no_add_objects=no_add_objects,
             overwrite=overwrite,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from cryosiam.integrations.copick.project import CopickProject
 from cryosiam.integrations.copick.stored_picks import PickSet, StoredPicks, find_pick_sets, read_pick_set
 from cryosiam.integrations.handoff.frames import FrameFacts, frames_of
 from cryosiam.integrations.star.exchange import FramedPicks, Written, write_particles
-from cryosiam.integrations.star.fields import PLACES
+from cryosiam.integrations.star.fields import HOW, PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,16 +133,40 @@ def check_facts(dialect: Dialect, frame: TomogramFrame) -> None:
     InputError
         If so; says what to give.
     """
-    for column in dialect.particles.columns:
-        group = column.field.partition(".")[0]
-        if group in PLACES and column.required:
-            PLACES[group].write(frame, np.zeros((0, 3)))
+    layouts = (dialect, *(layout for layout in dialect.companions if layout.required))
+    blocks = [block for layout in layouts for block in layout.blocks if block.required]
+    needed = {column.field for block in blocks for column in block.columns if column.required}
+    groups = {field.partition(".")[0] for field in needed}
+    where = f"for {dialect.name} tomogram '{frame.name}' lacks"
+    if _CENTRED in groups and frame.pixel_size_angstrom is None and frame.unbinned_size_xyz is None:
+        raise InputError(
+            f"{where} its unbinned size and the pixel size of its tilt series; give --tomograms-star FILE, "
+            "--portal FOLDER or --warp-xml XML, or --tilt-series-pixel-size Å and --tomogram-size X,Y,Z"
+        )
+    if "pixel_size" in needed and frame.pixel_size_angstrom is None:
+        raise InputError(f"{where} {HOW['pixel_size_angstrom']}")
+    if frame.optics is None and any(field.startswith("optics_") for field in needed):
+        raise InputError(f"{where} {HOW['optics']}, or --optics KV,CS,Q0")
+    for group in groups & set(PLACES):
+        PLACES[group].write(frame, np.zeros((0, 3)))
+
+
+_CENTRED: Final = "centred"
 
 
 def write_export(
-    export: Export, request: ExportRequest, folder: Path, one_file: bool = False, project_root: Path | None = None
+    export: Export,
+    request: ExportRequest,
+    folder: Path,
+    *,
+    one_file: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
 ) -> Written:
-    """Write the files.
+    """Write the files, or find out which they would be.
+
+    Paths inside them are relative to the folder of the RELION project that ``tomograms.star`` is in, else to the
+    current one.
 
     Parameters
     ----------
@@ -152,9 +176,10 @@ def write_export(
         Folder to write into.
     one_file
         All species in one file.
-    project_root
-        Folder that RELION runs in; by default the one above ``tomograms.star`` that holds a RELION project, else the
-        current one.
+    overwrite
+        Replace files that are there.
+    dry_run
+        Compute and check everything, and write nothing.
 
     Raises
     ------
@@ -166,8 +191,10 @@ def write_export(
         request.dialect,
         export.sets,
         one_file=one_file,
-        project_root=project_root or relion_root(request.facts.tomograms_star),
+        project_root=relion_root(request.facts.tomograms_star),
         tomograms_star=request.facts.tomograms_star,
+        overwrite=overwrite,
+        dry_run=dry_run,
     )
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from cryosiam.integrations.star.frame import Optics
+
 SIZE_TOLERANCE_VOXELS: Final = 2.0
 """Binned sizes are rounded, by some programs to even numbers."""
 
@@ -68,6 +70,12 @@ class FrameFacts:
         How many voxels along each axis were averaged into one of the tomogram that was picked.
     names
         Run -> name of its tomogram in the other program.
+    voxel_size_angstrom
+        Voxel size in Å of the tomograms that were picked, where the project has none of them.
+    optics
+        Optics of all tilt series, where no file states them.
+    tomogram_files
+        File of each tomogram where no file states it: ``{name}`` stands for its name, ``{run}`` for that of its run.
 
     Raises
     ------
@@ -82,15 +90,23 @@ class FrameFacts:
     tomogram_size_xyz: tuple[int, int, int] | None = None
     binned_by_averaging: int = 1
     names: Mapping[str, str] = field(default_factory=dict)
+    voxel_size_angstrom: float | None = None
+    optics: Optics | None = None
+    tomogram_files: str | None = None
 
     def __post_init__(self) -> None:
         if sum(source is not None for source in (self.tomograms_star, self.portal, self.warp_xml)) > 1:
             raise InputError("give one of --tomograms-star, --portal and --warp-xml; each states the pixel size")
         if self.binned_by_averaging < 1:
             raise InputError(f"--binned-by-averaging must be a whole number from 1, not {self.binned_by_averaging}")
-        numbers = [self.tilt_series_pixel_size_angstrom or 1.0, *(self.tomogram_size_xyz or ())]
-        if self.tilt_series_pixel_size_angstrom == 0 or not all(np.isfinite(n) and n > 0 for n in numbers):
-            raise InputError("--tilt-series-pixel-size and --tomogram-size must be above zero; correct them")
+        sizes = {
+            "--tilt-series-pixel-size": (self.tilt_series_pixel_size_angstrom,),
+            "--tomogram-size": self.tomogram_size_xyz or (),
+            "--voxel-size": (self.voxel_size_angstrom,),
+        }
+        for option, numbers in sizes.items():
+            if not all(number is None or (np.isfinite(number) and number > 0) for number in numbers):
+                raise InputError(f"{option} must be above zero; correct it")
 
     @property
     def where(self) -> str:
@@ -244,32 +260,47 @@ def _matches(
 
 
 def _frame(picked: PickedTomogram, known: KnownTomogram, facts: FrameFacts) -> TomogramFrame:
-    pixel_size = known.pixel_size_angstrom or facts.tilt_series_pixel_size_angstrom
-    stated = facts.tilt_series_pixel_size_angstrom
-    if pixel_size is not None and stated is not None and abs(pixel_size - stated) > _SAME_VOXEL_SIZE * stated:
-        raise InputError(
-            f"{facts.where} has {pixel_size:g} Å per pixel for '{known.name}', --tilt-series-pixel-size says "
-            f"{stated:g}; leave out the one that is wrong"
-        )
     size = known.unbinned_size_xyz or facts.tomogram_size_xyz
     if size is not None and facts.tomogram_size_xyz is not None and tuple(size) != tuple(facts.tomogram_size_xyz):
         raise InputError(
             f"{facts.where} has size {_text(size)} for '{known.name}', --tomogram-size says "
             f"{_text(facts.tomogram_size_xyz)}; leave out the one that is wrong"
         )
+    voxel_size = _agreed(
+        picked.voxel_size_angstrom, facts.voxel_size_angstrom, "--voxel-size", f"the tomogram of run '{picked.run}'"
+    )
+    pixel_size = _agreed(
+        known.pixel_size_angstrom,
+        facts.tilt_series_pixel_size_angstrom,
+        "--tilt-series-pixel-size",
+        f"'{known.name}' in {facts.where}",
+    )
     frame = TomogramFrame(
         run=picked.run,
         name=known.name,
-        voxel_size_angstrom=picked.voxel_size_angstrom,
+        voxel_size_angstrom=voxel_size,
         size_xyz=picked.size_xyz,
         pixel_size_angstrom=pixel_size,
         unbinned_size_xyz=None if size is None else (float(size[0]), float(size[1]), float(size[2])),
-        optics=known.optics,
-        tomogram_path=known.tomogram_path or picked.path,
+        optics=known.optics or facts.optics,
+        tomogram_path=known.tomogram_path or _file(picked, known, facts.tomogram_files),
         binned_by_averaging=facts.binned_by_averaging,
     )
     check_sizes(frame)
     return frame
+
+
+def _agreed(found: float | None, stated: float | None, option: str, what: str) -> float | None:
+    if found is not None and stated is not None and abs(found - stated) > _SAME_VOXEL_SIZE * stated:
+        raise InputError(f"{what} has {found:g} Å, {option} says {stated:g}; leave out the one that is wrong")
+    return stated if found is None else found
+
+
+def _file(picked: PickedTomogram, known: KnownTomogram, pattern: str | None) -> str | None:
+    """Return the file of a tomogram for other programs, which do not read Zarr."""
+    if pattern is not None:
+        return pattern.replace("{name}", known.name).replace("{run}", picked.run)
+    return None if picked.path is None or picked.path.rstrip("/").endswith(".zarr") else picked.path
 
 
 def check_sizes(frame: TomogramFrame) -> None:

@@ -24,8 +24,8 @@ class _Facts:
 
     Parameters
     ----------
-    files
-        The files that were written.
+    folder, files
+        Where files were written, and which.
     species
         Species of the first file.
     tomograms_star
@@ -36,6 +36,7 @@ class _Facts:
         Of the tomogram and of the tilt series.
     """
 
+    folder: str
     files: tuple[str, ...]
     species: str
     tomograms_star: str
@@ -72,7 +73,7 @@ class _Facts:
         return 2 * math.ceil(_CROP_PER_DIAMETER * self.diameter_angstrom / pixel_size_angstrom / 2)
 
 
-def next_step(request: ExportRequest, export: Export, paths: Sequence[Path]) -> str:
+def next_step(request: ExportRequest, export: Export, folder: Path, paths: Sequence[Path]) -> str:
     """Return the next command of the other program, for the first species.
 
     Box sizes follow from the radius that the copick project states. Commands of RELION and zarr-particle-tools were
@@ -82,13 +83,14 @@ def next_step(request: ExportRequest, export: Export, paths: Sequence[Path]) -> 
     ----------
     request, export
         What was asked for, and the picks.
-    paths
-        Files that were written, particle files first.
+    folder, paths
+        Where files were written, and which, particle files first.
     """
     frame = export.sets[0].frame
     species = next(iter(export.counts))
     radius = export.radii_angstrom.get(species)
     facts = _Facts(
+        folder=shlex.quote(str(folder)),
         files=tuple(map(str, paths)),
         species=species,
         tomograms_star=shlex.quote(str(request.facts.tomograms_star or "tomograms.star")),
@@ -114,7 +116,7 @@ def _relion_extract(source: str, facts: _Facts) -> str:
 
 
 def _relion5_import(facts: _Facts) -> str:
-    listing = facts.named("import")
+    listing = facts.named("_list.star")
     return (
         f"next: give {listing} to RELION 5's job Import coordinates, or run\n"
         f"  relion_tomo_import_coordinates --i {listing} --o ImportCoordinates/"
@@ -133,9 +135,9 @@ def _relion31(facts: _Facts) -> str:
     size, radius = ("SIZE", "RADIUS") if crop is None else (str(crop), str(crop // 2 - 1))
     return (
         "next, in the folder of the tomograms' paths:\n"
-        f"  relion_preprocess --i {facts.named('tomos')} --coord_dir ./ --coord_suffix _{facts.species}.star "
-        f"--part_star Extract/particles.star --part_dir Extract/ --extract --extract_size {size} --norm "
-        f"--bg_radius {radius} --invert_contrast"
+        f"  relion_preprocess --i {facts.named('tomos')} --coord_dir {facts.folder}/ "
+        f"--coord_suffix _{facts.species}.star --part_star Extract/particles.star --part_dir Extract/ --extract "
+        f"--extract_size {size} --norm --bg_radius {radius} --invert_contrast"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryosiam.errors import InputError
+from cryosiam.errors import InputError, ProductExistsError
 from cryosiam.integrations.star.fields import HOW
 from cryosiam.integrations.star.frame import coordinate_stem
 from cryosiam.integrations.star.losses import losses
@@ -61,6 +61,8 @@ def write_particles(
     one_file: bool = False,
     project_root: Path | None = None,
     tomograms_star: Path | None = None,
+    overwrite: bool = True,
+    dry_run: bool = False,
 ) -> Written:
     """Write picks as one program wants them.
 
@@ -81,11 +83,17 @@ def write_particles(
         outside. By default ``folder``.
     tomograms_star
         RELION's tomograms.star, for an optimisation set; without it none is written.
+    overwrite
+        Replace files that are there.
+    dry_run
+        Compute and check everything, and write nothing.
 
     Raises
     ------
     InputError
         If there are no picks, something the dialect needs is unknown, or a name cannot stand in the file.
+    ProductExistsError
+        If a file is there that may not be replaced; nothing is written then.
     StorageError
         If a file cannot be written.
     """
@@ -98,7 +106,10 @@ def write_particles(
     files = [file for name, chosen in species.items() for file in plan.particle_files(dialect, name, chosen)]
     files += [file for name, chosen in species.items() for file in plan.companions(dialect, name, chosen)]
     files += plan.common_companions(dialect, filled)
-    for file in files:
+    there = next((file.path for file in files if file.path.exists()), None)
+    if there is not None and not overwrite:
+        raise ProductExistsError(f"{there} is there already; give --overwrite or another folder")
+    for file in [] if dry_run else files:
         write_star(file.path, file.layout, file.tables)
     return Written([file.path for file in files], losses(dialect, list(species.values()), one_file))
 
