@@ -330,10 +330,15 @@ def _tomogram_size(text: str | None) -> tuple[int, int, int] | None:
 def _resources(options: PickOptions) -> Resources:
     from cryosiam.inference.precision import choose_device
 
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if options.threads is not None:
+        import torch
+
+        torch.set_num_threads(options.threads)
     return Resources(
         device=choose_device(options.device),
         memory_bytes=memory_bytes(options.memory),
-        workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        workers=options.threads or there,
         seed=options.seed,
     )
 

@@ -181,6 +181,17 @@ Memory = Annotated[
         rich_help_panel=WORK_PANEL,
     ),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        "-j",
+        metavar="N",
+        min=1,
+        help="Processor cores to use; all by default.",
+        rich_help_panel=WORK_PANEL,
+    ),
+]
 Threshold = Annotated[
     float,
     typer.Option("--threshold", metavar="SCORE", help="Leave out picks scoring less.", rich_help_panel=WORK_PANEL),

@@ -41,6 +41,7 @@ class PickOptions:
     weights: opt.Weights = "light"
     device: opt.Device = "auto"
     memory: opt.Memory = None
+    threads: opt.Threads = None
     threshold: opt.Threshold = 0.1
     seed: opt.Seed = 0
     quiet: opt.Quiet = False

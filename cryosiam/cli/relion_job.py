@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -49,36 +48,34 @@ def relion_job(context: typer.Context) -> None:
     folder.begin()
     requests = StopRequests(folder)
     end = JobEnd.FAILURE
-    try:
-        with requests.heeded():
+    with requests.heeded():
+        try:
             _work(folder, context.args)
             end = JobEnd.SUCCESS
-    except CryoSiamError as error:
-        sys.stderr.write(f"error: {error}\n")
-    except BaseException:
-        if not requests.any:
-            traceback.print_exc()
-    if requests.any and end is not JobEnd.SUCCESS:
-        sys.stderr.write("stopped; continue the job to go on\n")
-        end = JobEnd.ABORTED
-    sys.stdout.flush()
-    sys.stderr.flush()
-    folder.end(end)
+        except CryoSiamError as error:
+            sys.stderr.write(f"error: {error}\n")
+        except BaseException:
+            if not requests.any:
+                traceback.print_exc()
+        finally:
+            requests.close()
+            if requests.any and end is not JobEnd.SUCCESS:
+                sys.stderr.write("stopped; continue the job to go on\n")
+                end = JobEnd.ABORTED
+            sys.stdout.flush()
+            sys.stderr.flush()
+            folder.end(end)
     raise typer.Exit({JobEnd.SUCCESS: 0, JobEnd.FAILURE: 1, JobEnd.ABORTED: STOPPED}[end])
 
 
 def _work(folder: JobFolder, words: Sequence[str]) -> None:
-    from cryosiam.integrations.relion.job_flags import read_flags
-    from cryosiam.pipeline.progress import PlainReporter
-
-    flags = read_flags(words, tuple(_SETTINGS))
-    if flags.threads is not None:
-        # Before the numerical libraries are loaded, which read it then.
-        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), str(flags.threads)))
     from cryosiam.cli.compose import compose, conclude
+    from cryosiam.integrations.relion.job_flags import read_flags
     from cryosiam.integrations.relion.job_outputs import write_outputs
+    from cryosiam.pipeline.progress import PlainReporter
     from cryosiam.ports import ProjectSource
 
+    flags = read_flags(words, tuple(_SETTINGS))
     reporting = PlainReporter()
     for note in flags.notes:
         reporting.note(note)
@@ -106,7 +103,7 @@ def _options(flags: JobFlags) -> PickOptions:
             raise InputError(
                 f"--{name} '{text}' cannot be read as {_WANTED[convert]}; correct the parameter"
             ) from error
-    return PickOptions(relion=flags.tomograms_star, out=flags.folder, **chosen)
+    return PickOptions(relion=flags.tomograms_star, out=flags.folder, threads=flags.threads, **chosen)
 
 
 def _words(text: str) -> list[str]:

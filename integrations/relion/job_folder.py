@@ -153,29 +153,32 @@ class StopRequests:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Heed requests for as long as the context lasts."""
+        """Heed requests for as long as the context lasts, or until `close`."""
         earlier = {number: signal.signal(number, self._interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
         threading.Thread(target=self._watch, name="abort-watcher", daemon=True).start()
         try:
             yield
         finally:
-            # From here on nothing may come between the work and the word on its end.
-            for number in earlier:
-                signal.signal(number, signal.SIG_IGN)
-            self._over.set()
+            self.close()
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+
+    def close(self) -> None:
+        """Heed no more requests: nothing may come between the work and the word on its end."""
+        self._over.set()
 
     def _interrupt(self, number: int, frame: Any) -> None:
-        first = not self._requested.is_set()
-        self._requested.set()
+        first = not self._requested.is_set() and not self._over.is_set()
         if first:
+            self._requested.set()
             raise KeyboardInterrupt
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):
-            if self._folder.is_to_stop() and not self._requested.is_set():
+            if self._folder.is_to_stop() and not self.any:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-            if self._requested.wait(0) and not self._over.wait(_GRACE_SECONDS):
-                sys.stderr.write("stopped\n")
+            if self.any and not self._over.wait(_GRACE_SECONDS):
+                sys.stderr.write("stopped; continue the job to go on\n")
                 sys.stderr.flush()
                 self._folder.end(JobEnd.ABORTED)
                 os._exit(STOPPED)

@@ -13,7 +13,7 @@ BINNING = 4.0
 PIXEL_SIZE_ANGSTROM = 2.5
 """Of the tilt series; tomograms have voxels of 10 Å."""
 SHAPE = (48, 64, 72)
-SMALL_SHAPE = (24, 32, 40)
+SMALL_SHAPE = (24, 56, 64)
 
 
 def centres(seed: int, shape: tuple[int, int, int]) -> NDArray[np.float64]:
