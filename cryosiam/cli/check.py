@@ -12,14 +12,16 @@ from cryosiam.cli.options import INPUT_PANEL, OUTPUT_PANEL
 
 HELP = (
     "Say what RELION, Warp, M or Scipion will do with a STAR file, and how to mend what is wrong with it.\n\n"
-    "Exit code 0: nothing wrong. 1: the program stops, or runs and gives wrong results. 2: not a STAR file, or not there."
+    "Exit code 0: nothing wrong. 1: the program stops, or runs and gives wrong results. 2: no STAR file that can be "
+    "read."
 )
 
 EPILOG = (
     "[b]Examples[/]\n\n"
     "cryosiam check particles.star --for relion5 --tomograms tomograms.star\n\n"
     "cryosiam check picks.star --for warp --json report.json\n\n"
-    "cryosiam check optimisation_set.star --for relion5"
+    "cryosiam check optimisation_set.star --for relion5\n\n"
+    "cryosiam check picks.star --for warp --tomogram TS_01_10.00Apx.mrc"
 )
 
 
@@ -48,6 +50,26 @@ def check(
             rich_help_panel=INPUT_PANEL,
         ),
     ] = None,
+    tomogram: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--tomogram",
+            metavar="MRC",
+            help="File of a tomogram, to look whether there is density under the particles; repeatable. Those that "
+            "tomograms.star names are found.",
+            rich_help_panel=INPUT_PANEL,
+        ),
+    ] = None,
+    voxel_size: Annotated[
+        float | None,
+        typer.Option(
+            "--voxel-size",
+            metavar="Å",
+            help="What coordinates in voxels are counted in, as [b]--coords_angpix[/] of Warp; by default the "
+            "tomogram's.",
+            rich_help_panel=INPUT_PANEL,
+        ),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write the report here too.", rich_help_panel=OUTPUT_PANEL),
@@ -56,4 +78,4 @@ def check(
     """Say what a program will do with a STAR file."""
     from cryosiam.cli.check_calls import check_file
 
-    check_file(file, program.value, tomograms, json)
+    check_file(file, program.value, tomograms, tomogram or [], voxel_size, json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cryosiam.integrations.star.check.density_look import DensityLook, look_at_density
 from cryosiam.integrations.star.check.finding import Program
-from cryosiam.integrations.star.check.places import Places
+from cryosiam.integrations.star.check.places import Places, plain_name
 from cryosiam.integrations.star.check.words import (
     CENTRED,
     CORNER,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cryosiam.integrations.star.check.layout import BlockLayout, Layout
-    from cryosiam.integrations.star.check.tomograms import ListedTomograms
+    from cryosiam.integrations.star.check.tomograms import ListedTomogram, ListedTomograms
     from cryosiam.integrations.star.star_file import StarBlock, StarFile
 
 
@@ -60,6 +62,8 @@ class Context:
         The tomograms.star that goes with it, where one was given or is named by an optimisation set.
     voxel_size_angstrom
         What coordinates in tomogram voxels are counted in, where the user said so.
+    given_frames
+        Tomograms by plain name, where files were given beside tomograms.star or in its place.
     """
 
     path: Path
@@ -68,6 +72,14 @@ class Context:
     star: StarFile | None
     tomograms: ListedTomograms | None = None
     voxel_size_angstrom: float | None = None
+    given_frames: Mapping[str, ListedTomogram] | None = None
+
+    @property
+    def frames(self) -> Mapping[str, ListedTomogram]:
+        """Tomograms by plain name: of tomograms.star, or of files that the user gave."""
+        if self.given_frames is not None:
+            return self.given_frames
+        return {} if self.tomograms is None else {plain_name(row.name): row for row in self.tomograms.rows}
 
     @cached_property
     def kind(self) -> Kind:
@@ -120,6 +132,11 @@ class Context:
     def places(self) -> Places:
         """Where the particles lie, read in every way."""
         return Places.of(self)
+
+    @cached_property
+    def density(self) -> DensityLook:
+        """What the tomograms' density says of the places."""
+        return look_at_density(self)
 
     @cached_property
     def optics(self) -> StarBlock | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cryosiam.integrations.star.check import mend
 from cryosiam.integrations.star.check.context import Context
-from cryosiam.integrations.star.check.finding import RELION, Hit, Program, for_all, note, rule, wrong
+from cryosiam.integrations.star.check.finding import Hit, Program, error, for_all, note, rule, wrong
 from cryosiam.integrations.star.check.places import Places
 from cryosiam.integrations.star.check.words import CENTRED, CORNER
 
@@ -25,7 +25,9 @@ FEW = 20
 _OUTSIDE = {
     Program.RELION5: wrong('drops them: "too close to the edge"', _EDGE),
     Program.RELION4: wrong('drops them: "too close to the edge"', _EDGE),
-    Program.RELION31: wrong("extracts boxes without any density, or stops", "RELION 3.1 src/preprocessing.cpp"),
+    Program.RELION31: error(
+        'stops: the "particle lies completely outside" the tomogram', "measured with relion_preprocess 3.1.3"
+    ),
     Program.WARP: wrong("cuts out boxes outside the specimen", "Warp ExportParticlesTiltseries.cs"),
     Program.M: wrong("refines against images of something else", "Warp MTools/Commands/ParticleStarParsing.cs"),
     Program.SCIPION: wrong("shows and extracts them outside the tomogram", "scipion-em-tomo Coordinate3D"),
@@ -92,25 +94,33 @@ def _wrong_unit(context: Context) -> Iterator[Hit]:
     yield Hit(
         f"{share:.0%} of the particles lie outside; all lie inside if the coordinates are "
         f"{' or '.join(_likely(places))}",
-        _unit_mend(context, places, _likely(places)[0]),
+        _unit_mend(context, places, _likely(places)),
         block=context.block,
         column=columns[0],
     )
 
 
-def _unit_mend(context: Context, places: Places, reading: str) -> str:
+def _unit_mend(context: Context, places: Places, readings: list[str]) -> str:
     """Return what turns numbers of that kind into those that the program reads."""
     columns = CENTRED if places.reads_centred else CORNER
-    to_angstrom = {"pixels": places.pixel_sizes[0], "voxels": places.voxel_sizes[0]}.get(reading.split()[0], 1.0)
-    unit = 1.0 if places.reads_centred else places.unit[0]
-    from_centre = reading.endswith("centre")
-    if from_centre == places.reads_centred and context.program in RELION:
-        return mend.multiplied(context, columns, f"{to_angstrom / unit:.6g}")
-    half = places.sizes[0] / 2
-    return (
-        f"multiply the coordinates by {to_angstrom / unit:.6g} and {'subtract' if places.reads_centred else 'add'} "
-        f"half the size, {', '.join(f'{value:.6g}' for value in half / unit)} along x, y and z"
-    )
+    reading = readings[0]
+    to_angstrom = float({"pixels": places.pixel_sizes, "voxels": places.voxel_sizes}.get(reading.split()[0], [1.0])[0])
+    factor = to_angstrom if places.reads_centred else to_angstrom / float(places.unit[0])
+    which = "" if len(readings) == 1 else f"if they are {reading}: "
+    if reading.endswith("centre") != places.reads_centred:
+        half = places.sizes[0] / 2 / (1.0 if places.reads_centred else places.unit[0])
+        how = "subtract" if places.reads_centred else "add"
+        return (
+            f"{which}multiply the coordinates by {factor:.6g} and {how} "
+            f"{', '.join(f'{value:.6g}' for value in half)} along x, y and z"
+        )
+    if context.program is Program.WARP:
+        return f"{which}pass --coords_angpix {to_angstrom:.6g}"
+    if context.program is Program.M:
+        return f"{which}pass --angpix_coords {to_angstrom:.6g}"
+    if context.program is Program.SCIPION:
+        return f"{which}fill in 'Coordinates sampling rate': {to_angstrom:.6g}"
+    return which + mend.multiplied(context, columns, f"{factor:.6g}")
 
 
 @rule("outside", "Particles lie outside their tomogram.", _OUTSIDE)

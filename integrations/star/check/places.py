@@ -111,12 +111,10 @@ class Places:
 
 
 def _tomograms(context: Context) -> list[ListedTomogram | None]:
-    if context.tomograms is None:
-        return [None] * context.count
-    rows = {plain_name(row.name): row for row in context.tomograms.rows}
-    only = context.tomograms.rows[0] if len(context.tomograms.rows) == 1 and not context.names else None
-    names = context.names or [""] * context.count
-    return [rows.get(plain_name(name), only) for name in names]
+    frames = context.frames
+    plain = {name: frames.get(plain_name(name)) for name in dict.fromkeys(context.names)}
+    only = next(iter(frames.values())) if len(frames) == 1 else None
+    return [plain[name] for name in context.names] if context.names else [only] * context.count
 
 
 def plain_name(name: str) -> str:

@@ -23,7 +23,6 @@ from cryosiam.integrations.star.check.words import (
 _PARTICLES = "RELION src/jaz/tomography/particle_set.cpp"
 _WARP = "Warp ExportParticlesTiltseries.cs, GetEulerAngles"
 _M = "Warp MTools/Commands/ParticleStarParsing.cs, FromRelionStar"
-_SCIPION = "reliontomo convert50_tomo.py, gen3dCoordFromStarRow; measured"
 _TOMO = (Program.RELION5, Program.RELION4)
 
 
@@ -47,21 +46,6 @@ def _subtomogram_angles(context: Context) -> Iterator[Hit]:
             mend.export(context),
             block=context.block,
             column=SUBTOMOGRAM_ANGLES[0],
-        )
-
-
-@rule(
-    "particle-angles",
-    "The orientation stands in rlnAngleRot/Tilt/Psi, and not in rlnTomoSubtomogramRot/Tilt/Psi.",
-    {Program.SCIPION: wrong("reads poses of coordinates from rlnTomoSubtomogram* only: all are unturned", _SCIPION)},
-)
-def _particle_angles(context: Context) -> Iterator[Hit]:
-    if context.is_particles and _turned(context, ANGLES) and not context.has(*SUBTOMOGRAM_ANGLES):
-        yield Hit(
-            "the particles are turned by rlnAngleRot/Tilt/Psi",
-            mend.export(context),
-            block=context.block,
-            column=ANGLES[0],
         )
 
 
@@ -319,7 +303,6 @@ def _repeated(rows: NDArray[np.float64]) -> tuple[int, int]:
 
 RULES = (
     _subtomogram_angles,
-    _particle_angles,
     _incomplete,
     _missing,
     _some_unturned,

@@ -84,7 +84,11 @@ def _no_image_pixel_size(context: Context) -> Iterator[Hit]:
 @rule(
     "coordinates-behind-optics",
     "Coordinates for extraction are not in the first block.",
-    {Program.RELION31: error("reads the first block of a file of coordinates, and finds none in it", _EXTRACT)},
+    {
+        Program.RELION31: wrong(
+            "takes the rows of the first block for particles, and cuts them out at 0, 0, 0 without a word", _EXTRACT
+        )
+    },
 )
 def _first_block(context: Context) -> Iterator[Hit]:
     if context.is_particles and not context.has(*_IMAGES) and context.has(*CORNER):
@@ -120,8 +124,9 @@ def _many(context: Context) -> Iterator[Hit]:
     "The subtomograms are in one table without optics, as RELION 3.0 has it.",
     {
         Program.RELION31: note(
-            "converts the table as it reads it; the pixel size is rlnDetectorPixelSize * 10000 / rlnMagnification",
-            "measured with relion_convert_star 3.1.3",
+            "converts the table as it reads it; the pixel size comes from rlnDetectorPixelSize and rlnMagnification, "
+            "and it looks into the images",
+            "measured with relion_convert_star and relion_star_handler 3.1.3",
         )
     },
 )
@@ -134,4 +139,44 @@ def _relion30(context: Context) -> Iterator[Hit]:
         )
 
 
-RULES = (_no_coordinates, _decimals, _no_image_pixel_size, _first_block, _many, _relion30)
+@rule(
+    "stacks-of-tilt-images",
+    "The images are stacks of tilt images, one for each particle (rlnTomoSubTomosAre2DStacks).",
+    {
+        program: error(
+            "does not know such stacks, which came with RELION 5, and cannot average them",
+            "RELION 5 src/jaz/tomography/particle_set.cpp read; not in 4.0.2 and 3.1.3",
+        )
+        for program in (Program.RELION31, Program.RELION4)
+    },
+)
+def _stacks(context: Context) -> Iterator[Hit]:
+    general = None if context.star is None else context.star.block("general")
+    column = "rlnTomoSubTomosAre2DStacks"
+    if context.is_particles and general is not None and column in general and general.text(column)[0] == "1":
+        yield Hit(
+            f"{column} is 1",
+            "extract the particles again, as 3D subtomograms",
+            block="general",
+            column=column,
+        )
+
+
+@rule(
+    "images-behind-another-block",
+    "Subtomograms are neither in data_particles nor in the first block.",
+    {
+        Program.RELION31: error(
+            "takes the first block for a table of RELION 3.0, and stops for want of its columns",
+            "measured with relion_star_handler 3.1.3",
+        )
+    },
+)
+def _behind(context: Context) -> Iterator[Hit]:
+    if context.is_particles and context.has(*_IMAGES) and context.layout.block("particles") is None:
+        first = context.layout.blocks[0]
+        if first.name != context.block:
+            yield Hit(f"the first block is data_{first.name}", mend.export(context), block=first.name)
+
+
+RULES = (_no_coordinates, _decimals, _no_image_pixel_size, _first_block, _many, _relion30, _stacks, _behind)

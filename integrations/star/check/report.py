@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cryosiam.errors import InputError
 from cryosiam.integrations.star.check import (
+    density_rules,
     geometry,
     m,
     names,
@@ -24,9 +26,11 @@ from cryosiam.integrations.star.check import (
     warp,
 )
 from cryosiam.integrations.star.check.context import Context, Kind
+from cryosiam.integrations.star.check.density import Evidence
 from cryosiam.integrations.star.check.finding import Finding, Program, Rule, Severity
 from cryosiam.integrations.star.check.layout import Layout, read_layout
 from cryosiam.integrations.star.check.tomograms import read_listed_tomograms
+from cryosiam.integrations.star.check.volumes import tomograms_of_files
 from cryosiam.integrations.star.check.words import PARTICLES_FILE, TOMOGRAMS_FILE
 from cryosiam.integrations.star.star_file import StarFile, read_star
 
@@ -44,6 +48,7 @@ _FAMILIES = (
     values,
     poses,
     geometry,
+    density_rules,
 )
 RULES: tuple[Rule, ...] = tuple(found for family in _FAMILIES for found in family.RULES)
 """Every rule, in the order in which findings are shown."""
@@ -63,6 +68,8 @@ class Report:
         Number of particles, or None where the table cannot be read.
     findings
         Errors first.
+    evidence
+        How much density every reading of the coordinates finds; empty where no tomogram was read.
     unread
         Why the tables could not be read, or None; only rules on lines were applied then.
     """
@@ -72,6 +79,7 @@ class Report:
     kind: Kind
     particles: int | None
     findings: tuple[Finding, ...]
+    evidence: tuple[Evidence, ...] = ()
     unread: str | None = None
 
     @property
@@ -94,6 +102,7 @@ class Report:
             "particles": self.particles,
             "fine": self.is_fine,
             "unread": self.unread,
+            "density": [asdict(evidence) for evidence in self.evidence],
             "findings": [
                 asdict(finding) | {"file": str(finding.file), "says": finding.says} for finding in self.findings
             ],
@@ -101,7 +110,11 @@ class Report:
 
 
 def check_star(
-    path: Path, program: Program, tomograms: Path | None = None, voxel_size_angstrom: float | None = None
+    path: Path,
+    program: Program,
+    tomograms: Path | None = None,
+    voxel_size_angstrom: float | None = None,
+    tomogram_files: Sequence[Path] = (),
 ) -> Report:
     """Say what a program will do with a STAR file.
 
@@ -115,6 +128,9 @@ def check_star(
         The tomograms.star that goes with it.
     voxel_size_angstrom
         What coordinates in tomogram voxels are counted in.
+    tomogram_files
+        MRC files of tomograms, named as the particles name them; those that tomograms.star names are found by
+        themselves.
 
     Raises
     ------
@@ -127,24 +143,34 @@ def check_star(
     context = Context(path, program, layout, star, listed, voxel_size_angstrom)
     if context.kind is Kind.TOMOGRAMS and star is not None and listed is None:
         context = replace(context, tomograms=read_listed_tomograms(path))
+    if tomogram_files:
+        context = replace(context, given_frames=tomograms_of_files(context, tomogram_files))
     findings = [finding for rule in RULES for finding in rule.findings(context)]
-    if context.kind is Kind.OPTIMISATION_SET:
-        findings += _of_named_particles(context)
     if unread is not None and not _explained(layout, findings):
         raise InputError(unread)
-    findings.sort(key=lambda finding: list(Severity).index(finding.severity))
+    findings = _sorted(findings)
     particles = None if context.table is None else len(context.table)
-    return Report(path, program, context.kind, particles, tuple(findings), unread)
+    evidence = context.density.evidence
+    if context.kind is Kind.OPTIMISATION_SET:
+        named = _of_named_particles(context, tomogram_files)
+        if named is not None:
+            findings = _sorted([*findings, *named.findings])
+            particles, evidence = named.particles, named.evidence
+    return Report(path, program, context.kind, particles, tuple(findings), evidence, unread)
 
 
-def _of_named_particles(context: Context) -> list[Finding]:
-    """Return what is found in the particles that an optimisation set names."""
+def _sorted(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
+
+
+def _of_named_particles(context: Context, tomogram_files: Sequence[Path]) -> Report | None:
+    """Return the report on the particles that an optimisation set names, or None where they are not there."""
     particles, tomograms = (sets.named_file(context, column) for column in (PARTICLES_FILE, TOMOGRAMS_FILE))
-    if particles is None or not particles.is_file():
-        return []
+    if particles is None or not particles.is_file() or particles.resolve() == context.path.resolve():
+        return None
     given = None if context.tomograms is None else context.tomograms.path
     beside = tomograms if tomograms is not None and tomograms.is_file() else None
-    return list(check_star(particles, context.program, given or beside, context.voxel_size_angstrom).findings)
+    return check_star(particles, context.program, given or beside, context.voxel_size_angstrom, tomogram_files)
 
 
 def _tables(path: Path) -> tuple[StarFile | None, str | None]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from cryosiam.integrations.star.check import mend
 from cryosiam.integrations.star.check.context import Context
 from cryosiam.integrations.star.check.finding import Hit, Program, error, note, rule, wrong
-from cryosiam.integrations.star.check.words import CENTRED, CORNER, MICROGRAPH
+from cryosiam.integrations.star.check.words import ANGLES, CENTRED, CORNER, MICROGRAPH, SUBTOMOGRAM_ANGLES
 
 _BASE = "reliontomo 4.0.5 protocols/protocol_base_import_from_star.py"
 _READERS = "reliontomo 4.0.5 convert/__init__.py createReaderTomo"
@@ -19,7 +21,7 @@ _ID = "rlnTomoParticleId"
     "Coordinates from the corner (rlnCoordinateX/Y/Z) are not there.",
     {
         Program.SCIPION: wrong(
-            "puts every particle at 0, 0, 0 without a word",
+            "takes 0 for a coordinate whose column is missing, without a word",
             "reliontomo 4.0.5 convert/convert50_tomo.py gen3dCoordFromStarRow; measured",
         )
     },
@@ -49,9 +51,9 @@ def _zero(context: Context) -> Iterator[Hit]:
     },
 )
 def _no_id(context: Context) -> Iterator[Hit]:
-    if context.is_particles and context.star is not None and not context.has(MICROGRAPH):
+    if context.is_particles:
         first = context.layout.blocks[0]
-        if _ID not in first.columns:
+        if _ID not in first.columns and "psSegImage" not in first.columns:
             yield Hit(f"data_{first.name}, the first block, has no {_ID}", mend.export(context), block=first.name)
 
 
@@ -95,4 +97,29 @@ def _rate(context: Context) -> Iterator[Hit]:
         )
 
 
-RULES = (_zero, _no_id, _micrograph, _rate)
+@rule(
+    "angles-of-the-other-reader",
+    "The orientation stands in columns that Scipion's reader of such files does not look at.",
+    {
+        Program.SCIPION: wrong(
+            "reads rlnAngle* where rlnTomoParticleId or rlnMicrographName is there, and rlnTomoSubtomogram* where "
+            "neither is: the other rotation is lost",
+            f"{_READERS}, convertBase.py getTransformMatrixFromRow, convert50_tomo.py "
+            "getCoordsTransformMatrixFromRow; measured",
+        )
+    },
+)
+def _angles(context: Context) -> Iterator[Hit]:
+    if not context.is_particles:
+        return
+    lost = SUBTOMOGRAM_ANGLES if context.has_any(_ID, MICROGRAPH) else ANGLES
+    if any(np.nan_to_num(context.numbers(column)).any() for column in lost):
+        yield Hit(
+            f"the particles are turned by {lost[0][:-3]}Rot/Tilt/Psi",
+            mend.export(context),
+            block=context.block,
+            column=lost[0],
+        )
+
+
+RULES = (_zero, _no_id, _micrograph, _rate, _angles)

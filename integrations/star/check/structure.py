@@ -275,9 +275,9 @@ def _no_rows(context: Context) -> Iterator[Hit]:
             "stops: the table must contain rlnCoordinateX and its fellows",
             "Warp MTools/Commands/ParticleStarParsing.cs",
         ),
-        Program.SCIPION: wrong(
-            "places every row that names one of its tomograms at 0, 0, 0, and drops the others",
-            "reliontomo convert50_tomo.py, gen3dCoordFromStarRow",
+        Program.SCIPION: error(
+            "finds no rlnTomoParticleId in the first block and refuses the file",
+            "reliontomo 4.0.5 protocol_base_import_from_star.py checkIfRe5PickedCoords",
         ),
     },
 )
