@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from cryosiam.integrations.relion.job_flags import JobFlags
     from cryosiam.integrations.relion.job_folder import JobFolder
 
-HELP = "Pick as an External job of RELION 3.1, 4 or 5; RELION writes this command line."
+HELP = (
+    "Pick as an External job of RELION 3.1, 4 or 5; RELION writes this command line. [b]--job-star[/] alone prints a "
+    "job that RELION can load."
+)
 
 CONTEXT: Final = {
     "ignore_unknown_options": True,
@@ -27,6 +31,8 @@ CONTEXT: Final = {
 }
 """RELION adds flags of its own, so none is refused."""
 
+_JOB_STAR: Final = "--job-star"
+
 EPILOG = (
     "[b]In RELION[/]\n\n"
     "External executable: cryosiam relion-job\n\n"
@@ -35,6 +41,7 @@ EPILOG = (
     "contrast, low_pass, binned_by_averaging, device, gpu, memory\n\n"
     "[b]Examples[/]\n\n"
     "cryosiam relion-job --o External/job007/ --in_mics Tomograms/job006/tomograms.star --threshold 0.5 --j 4\n\n"
+    "cryosiam relion-job --job-star > job.star\n\n"
     "relion_pipeliner --addJobFromStar job.star --addJobOptions 'in_mic == Tomograms/job006/tomograms.star'"
 )
 
@@ -44,6 +51,9 @@ def relion_job(context: typer.Context) -> None:
     from cryosiam.integrations.relion.job_flags import job_folder
     from cryosiam.integrations.relion.job_folder import STOPPED, JobEnd, JobFolder, StopRequests
 
+    if context.args == [_JOB_STAR]:
+        typer.echo(files("cryosiam.integrations.relion").joinpath("job.star").read_text(encoding="utf-8"), nl=False)
+        return
     folder = JobFolder(job_folder(context.args))
     folder.begin()
     requests = StopRequests(folder)

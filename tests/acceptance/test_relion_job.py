@@ -142,6 +142,11 @@ def test_a_bug_is_a_failure_with_its_trace(project: RelionProject, call: Any, mo
     assert ends() == ["RELION_JOB_EXIT_FAILURE"]
 
 
+def test_prints_the_job_that_lies_in_the_examples(call: Any) -> None:
+    ready = Path(__file__).parents[2] / "examples" / "relion" / "job.star"
+    assert call("relion-job", "--job-star").stdout == ready.read_text()
+
+
 def test_without_a_job_folder(project: RelionProject, call: Any) -> None:
     result = call("relion-job", "--in_mics", TOMOGRAMS)
     assert result.returncode == 1
@@ -304,7 +309,7 @@ def test_relion_learns_that_the_user_stopped_the_job(project: RelionProject, bal
 def test_relion_takes_the_ready_job(project: RelionProject, weights: Path) -> None:
     pipeliner = client_program("relion_pipeliner")
     ready = Path(__file__).parents[2] / "examples" / "relion" / "job.star"
-    options = f"in_mic == {TOMOGRAMS};param9_label == weights;param9_value == {weights}"
+    options = f"in_mic == {TOMOGRAMS};param3_value == {weights}"
     run_client([pipeliner, "--addJobFromStar", ready, "--addJobOptions", options], project.folder)
     run_client([pipeliner, "--RunJobs", JOB, "--schedule", "test", "--sec_wait_after", "1"], project.folder)
     assert ends() == ["RELION_JOB_EXIT_SUCCESS"], _text(Path(JOB, "run.err"))
