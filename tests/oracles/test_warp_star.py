@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import starfile
 
 from .warp_star import WarpError, cut, load_particles_table, read_particles, read_table, rotation
 
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "metadata"
 LABELS = "_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n_rlnCoordinateZ #4\n"
 ROW = "TS_01.tomostar 10 20 30\n"
 
@@ -86,3 +88,14 @@ def test_a_cut_box_holds_the_place_in_its_middle() -> None:
     volume = np.zeros((9, 10, 11), np.float32)
     volume[3, 4, 6] = 1
     assert np.unravel_index(cut(volume, (6, 4, 3), 6).argmax(), (6, 6, 6)) == (3, 3, 3)
+
+
+@pytest.mark.skipif(not DATA.exists(), reason=f"no shared data at {DATA}")
+def test_a_file_that_warp_wrote_is_read_whole() -> None:
+    path = DATA / "relion3.0_warp.star"
+    (rows,) = starfile.read(path, always_dict=True).values()
+    found = read_particles(path, 2.0)
+    expected = rows[[f"rlnCoordinate{axis}" for axis in "XYZ"]].to_numpy(float) * 2.0
+    np.testing.assert_allclose(found.positions_angstrom, expected)
+    assert found.angles_deg is not None
+    assert found.tilt_series == tuple(rows["rlnMicrographName"])

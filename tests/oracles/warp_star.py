@@ -188,8 +188,11 @@ def turned(
     """Return the box in the reference's frame: voxel ``q`` of it is voxel ``place + matrix @ q`` of the tomogram."""
     swapped = matrix[::-1, ::-1]
     place = np.asarray(place_xyz, float)[::-1]
-    offset = place - swapped @ np.full(3, box // 2)
-    return affine_transform(volume, swapped, offset, (box, box, box), order=3, mode="constant")
+    # Only what the box can reach, for the interpolation filters all that it is given.
+    low = np.maximum(np.floor(place).astype(int) - box, 0)
+    near = volume[tuple(slice(corner, corner + 2 * box + 1) for corner in low)]
+    offset = place - low - swapped @ np.full(3, box // 2)
+    return affine_transform(near, swapped, offset, (box, box, box), order=3, mode="constant")
 
 
 def average(
