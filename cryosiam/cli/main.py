@@ -13,6 +13,9 @@ from cryosiam.cli.adapters import adapters
 from cryosiam.cli.check import EPILOG as CHECK_EPILOG
 from cryosiam.cli.check import HELP as CHECK_HELP
 from cryosiam.cli.check import check
+from cryosiam.cli.convert import EPILOG as CONVERT_EPILOG
+from cryosiam.cli.convert import HELP as CONVERT_HELP
+from cryosiam.cli.convert import convert
 from cryosiam.cli.evaluate import EPILOG as EVALUATE_EPILOG
 from cryosiam.cli.evaluate import HELP as EVALUATE_HELP
 from cryosiam.cli.evaluate import evaluate
@@ -117,6 +120,7 @@ app.command("relion-job", help=RELION_JOB_HELP, epilog=RELION_JOB_EPILOG, contex
     relion_job
 )
 app.command("import", help=IMPORT_HELP, epilog=IMPORT_EPILOG)(import_)
+app.command("convert", help=CONVERT_HELP, epilog=CONVERT_EPILOG)(convert)
 app.command("info")(info)
 app.command("adapters")(adapters)
 app.add_typer(simulate, name="simulate")

@@ -33,6 +33,7 @@ _MOST_PARTICLES: Final = 400
 _MOST_SAMPLES: Final = 300
 _CONTROLS: Final = 4
 _RADII_ANGSTROM: Final = (35.0, 70.0, 120.0)
+_TIMES: Final = "multiplied by "
 FEWEST: Final = 20
 """Fewer particles far enough inside say nothing."""
 
@@ -57,6 +58,11 @@ class Evidence:
     z: float
     share: float
     count: int
+
+    @property
+    def factor(self) -> float | None:
+        """What coordinates were multiplied by, where that was done."""
+        return float(self.reading.removeprefix(_TIMES)) if self.reading.startswith(_TIMES) else None
 
     @property
     def strength(self) -> float:
@@ -100,7 +106,7 @@ class Particles:
             "moved by half the tomogram's size away from 0": voxels + size / 2.0,
         }
         for factor in self._factors:
-            found[f"multiplied by {factor:.4g}"] = (voxels - centre) * factor + centre
+            found[f"{_TIMES}{factor:.6g}"] = (voxels - centre) * factor + centre
         for axes in ("x", "y", "z", "xy", "xz", "yz"):
             found[f"mirrored along {' and '.join(axes)}"] = _mirrored(voxels, size, axes)
         for first, second in ("xy", "xz", "yz"):

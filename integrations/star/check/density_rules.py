@@ -9,6 +9,7 @@ from cryosiam.integrations.star.check.context import Context
 from cryosiam.integrations.star.check.density import FEWEST, Evidence, likely_mistake
 from cryosiam.integrations.star.check.density_look import has_other_size
 from cryosiam.integrations.star.check.finding import Hit, Program, for_all, note, rule, wrong
+from cryosiam.integrations.star.check.geometry import unit_to_tell
 from cryosiam.integrations.star.check.words import CENTRED, CORNER
 
 _MEASURED = "density compared; how often that is right: benchmarks/check.md"
@@ -21,7 +22,7 @@ _MEASURED = "density compared; how often that is right: benchmarks/check.md"
 )
 def _elsewhere(context: Context) -> Iterator[Hit]:
     mistake = likely_mistake(context.density.evidence)
-    if mistake is not None:
+    if mistake is not None and unit_to_tell(context) is None:
         as_read = context.density.evidence[0]
         columns = CENTRED if context.places.reads_centred else CORNER
         now = f"none shows as they are (z {as_read.strength:.1f})"
@@ -38,11 +39,14 @@ def _elsewhere(context: Context) -> Iterator[Hit]:
 
 def _mend(context: Context, mistake: Evidence) -> str:
     columns = CENTRED if context.places.reads_centred else CORNER
+    if mistake.factor is not None:
+        return mend.multiplied(context, columns, f"{mistake.factor:.6g}")
     how, _, rest = mistake.reading.partition(" ")
-    if how == "multiplied":
-        return mend.multiplied(context, columns, rest.removeprefix("by "))
     if how == "moved":
-        return "convert again: the coordinates are counted from the other of corner and centre"
+        places = context.places
+        half = places.sizes[0] / 2 / (1.0 if places.reads_centred else places.unit[0])
+        step = "subtract" if rest.endswith("towards 0") else "add"
+        return f"{step} {', '.join(f'{value:.6g}' for value in half)} along x, y and z"
     if how == "mirrored":
         return (
             f"pick on the tomogram that {context.program.title} reconstructed, or mirror the coordinates "

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cryosiam.integrations.star.check import mend
 from cryosiam.integrations.star.check.context import Context
+from cryosiam.integrations.star.check.density import likely_mistake
 from cryosiam.integrations.star.check.finding import Hit, Program, error, for_all, note, rule, wrong
 from cryosiam.integrations.star.check.places import Places
 from cryosiam.integrations.star.check.words import CENTRED, CORNER
@@ -87,7 +88,7 @@ def _is_elsewhere(context: Context) -> bool:
 )
 def _wrong_unit(context: Context) -> Iterator[Hit]:
     places = _known(context)
-    if places is None or not _is_elsewhere(context):
+    if places is None or not _is_elsewhere(context) or unit_to_tell(context) is not None:
         return
     columns = CENTRED if places.reads_centred else CORNER
     share = 1 - places.inside(places.as_read).mean()
@@ -98,6 +99,45 @@ def _wrong_unit(context: Context) -> Iterator[Hit]:
         block=context.block,
         column=columns[0],
     )
+
+
+def unit_to_tell(context: Context) -> float | None:
+    """Return what one of the coordinates is in Å where the program has to be told, and it is no voxel; else None."""
+    told = context.program in (Program.WARP, Program.SCIPION)
+    told = told or (context.program is Program.M and context.pixel_size_of_m is None)
+    places = _known(context) if told and context.voxel_size_angstrom is None else None
+    if places is None:
+        return None
+    mistake = likely_mistake(context.density.evidence)
+    if mistake is not None and mistake.factor is not None:
+        return mistake.factor * float(places.unit[0])
+    if not context.density.evidence and _is_elsewhere(context):
+        units = {"pixels": float(places.pixel_sizes[0]), "voxels": float(places.voxel_sizes[0]), "Å": 1.0}
+        return next((units[name.split()[0]] for name in _likely(places) if name.endswith("corner")), None)
+    return None
+
+
+@rule(
+    "unit-to-tell",
+    "Coordinates are in another unit than voxels of the tomogram, and the program has to be told in which.",
+    {
+        Program.WARP: note("multiplies them by --coords_angpix", "Warp ExportParticlesTiltseries.cs, Run"),
+        Program.M: note("multiplies them by --angpix_coords", "Warp MTools/Commands/ParticleStarParsing.cs"),
+        Program.SCIPION: note(
+            "multiplies them by 'Coordinates sampling rate'",
+            "reliontomo 4.0.5 protocols/protocol_base_import_from_star.py getCoordsSRate",
+        ),
+    },
+)
+def _unit_to_tell(context: Context) -> Iterator[Hit]:
+    unit = unit_to_tell(context)
+    if unit is not None:
+        yield Hit(
+            f"by density or size the coordinates are in units of {unit:.4g} Å",
+            mend.told(context, unit),
+            block=context.block,
+            column=CORNER[0],
+        )
 
 
 def _unit_mend(context: Context, places: Places, readings: list[str]) -> str:
@@ -114,19 +154,15 @@ def _unit_mend(context: Context, places: Places, readings: list[str]) -> str:
             f"{which}multiply the coordinates by {factor:.6g} and {how} "
             f"{', '.join(f'{value:.6g}' for value in half)} along x, y and z"
         )
-    if context.program is Program.WARP:
-        return f"{which}pass --coords_angpix {to_angstrom:.6g}"
-    if context.program is Program.M:
-        return f"{which}pass --angpix_coords {to_angstrom:.6g}"
-    if context.program is Program.SCIPION:
-        return f"{which}fill in 'Coordinates sampling rate': {to_angstrom:.6g}"
+    if context.program in (Program.WARP, Program.M, Program.SCIPION):
+        return which + mend.told(context, to_angstrom)
     return which + mend.multiplied(context, columns, f"{factor:.6g}")
 
 
 @rule("outside", "Particles lie outside their tomogram.", _OUTSIDE)
 def _outside(context: Context) -> Iterator[Hit]:
     places = _known(context)
-    if places is None or _is_elsewhere(context):
+    if places is None or _is_elsewhere(context) or unit_to_tell(context) is not None:
         return
     positions, sizes = context.places.as_read, context.places.sizes
     known = np.isfinite(positions).all(axis=1) & np.isfinite(sizes).all(axis=1)
@@ -171,4 +207,4 @@ def _crowded(context: Context) -> Iterator[Hit]:
         )
 
 
-RULES = (_wrong_unit, _outside, _crowded)
+RULES = (_wrong_unit, _unit_to_tell, _outside, _crowded)

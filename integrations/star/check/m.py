@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cryosiam.integrations.star.check.context import Context, numbers_of
-from cryosiam.integrations.star.check.finding import Hit, Program, error, note, rule, wrong
+from cryosiam.integrations.star.check.finding import Hit, Program, note, rule, wrong
 from cryosiam.integrations.star.check.words import CORNER, ORIGINS, PIXEL_SIZE
 
 _PARSING = "Warp MTools/Commands/ParticleStarParsing.cs, FromRelionStar"
@@ -55,11 +55,7 @@ def _no_pixel_size(context: Context) -> Iterator[Hit]:
 @rule(
     "no-shift-pixel-size",
     "Nothing says whether shifts are in pixels or Å.",
-    {
-        Program.M: error(
-            'stops: "Couldn\'t determine pixel size for particle shifts", unless --angpix_shifts is given', _PARSING
-        )
-    },
+    {Program.M: note('stops unless it is told: "Couldn\'t determine pixel size for particle shifts"', _PARSING)},
 )
 def _no_shift_size(context: Context) -> Iterator[Hit]:
     known = context.joins_optics or context.has(ORIGINS[0]) or context.has("rlnDetectorPixelSize", "rlnMagnification")

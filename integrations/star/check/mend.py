@@ -37,6 +37,12 @@ def _operated(context: Context, columns: Sequence[str], how: str, value: str) ->
     )
 
 
+def told(context: Context, unit_angstrom: float) -> str:
+    """Return how the program is told what one of the coordinates is in Å."""
+    option = {"warp": "pass --coords_angpix", "m": "pass --angpix_coords"}.get(context.program.value)
+    return f"{option or 'fill in Coordinates sampling rate:'} {unit_angstrom:.6g}"
+
+
 def without_duplicates(context: Context) -> str:
     """Return the command that leaves out particles that stand where another one stands."""
     return command(
