@@ -35,12 +35,7 @@ def _native(context: Context) -> Iterator[Hit]:
 @rule(
     "no-pixel-size",
     "Nothing says how large a pixel of the coordinates is.",
-    {
-        Program.M: error(
-            'stops: "Couldn\'t determine pixel size for particle coordinates", unless --angpix_coords is given',
-            _PARSING,
-        )
-    },
+    {Program.M: note('stops unless it is told: "Couldn\'t determine pixel size for particle coordinates"', _PARSING)},
 )
 def _no_pixel_size(context: Context) -> Iterator[Hit]:
     if _is_relion_table(context) and context.has(*CORNER[:2]) and context.pixel_size_of_m is None:
