@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,7 +12,6 @@ from cryosiam.errors import InputError
 from cryosiam.integrations.handoff.known import KnownTomogram
 from cryosiam.integrations.handoff.names import Match, match_names, missing_run
 from cryosiam.integrations.star.frame import TomogramFrame
-from cryosiam.integrations.warp.tomostar import ENDING as TOMOSTAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -202,19 +200,19 @@ def frames_of_names(
     if list(names) == [""]:
         return _frame_of_nameless(runs, picked, facts)
     listed = known_tomograms(facts, [picked(run) for run in runs] if facts.portal is not None else [])
-    if listed is None:
-        known = {name: KnownTomogram(name, tomogram_path=name) for name in names}
-    else:
-        by_name = {tomogram.name.removesuffix(TOMOSTAR): tomogram for tomogram in listed}
-        stems = {name: PurePosixPath(name).name.removesuffix(TOMOSTAR) for name in names}
-        known = {name: replace(by_name[stem], name=name) for name, stem in stems.items() if stem in by_name}
     where = facts.where or "the file"
-    matches = match_names(runs, list(known.values()), where, facts.names)
+    if listed is None:
+        named = {name: Match(KnownTomogram(name, tomogram_path=name)) for name in names}
+    else:
+        named = match_names(names, listed, where, paths={name: name for name in names})
+    known = {match.tomogram.name: name for name, match in named.items()}
+    given = {run: named[name].tomogram.name if name in named else name for run, name in facts.names.items()}
+    matches = match_names(runs, [match.tomogram for match in named.values()], where, given)
     entries = [picked(run) for run in matches]
     frames = {entry.run: _frame(entry, matches[entry.run].tomogram, facts) for entry in entries}
-    notes = [*_naming(matches, where), *_doubts(entries, frames, matches, where)]
-    by_file_name = {frame.name: frame for frame in frames.values()}
-    return NamedFrames(by_file_name, tuple(name for name in names if name not in by_file_name), tuple(notes))
+    by_name = {known[frame.name]: replace(frame, name=known[frame.name]) for frame in frames.values()}
+    notes = [*_naming(named, where), *_naming(matches, where), *_doubts(entries, frames, matches, where)]
+    return NamedFrames(by_name, tuple(name for name in names if name not in by_name), tuple(dict.fromkeys(notes)))
 
 
 def _frame_of_nameless(runs: Sequence[str], picked: Callable[[str], PickedTomogram], facts: FrameFacts) -> NamedFrames:

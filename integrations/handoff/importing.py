@@ -120,6 +120,7 @@ def prepare_import(request: ImportRequest) -> Import:
     """
     project = CopickProject(request.config_path)
     runs = project.select_runs(request.runs)
+    writer = importer(request)
     facts = _with_tomograms_star(request)
     found: list[NamedFrames] = []
 
@@ -131,7 +132,7 @@ def prepare_import(request: ImportRequest) -> Import:
 
     read = read_particles(request.file, frames_for, request.dialect)
     sets = [entry for framed in read.sets for entry in _by_object(request, framed)]
-    new_objects = importer(request).check(sets)
+    new_objects = writer.check(sets)
     notes = [*read.notes, *(note for frames in found for note in frames.notes), *_outside(request, read.sets)]
     return Import(tuple(sets), tuple(dict.fromkeys(notes)), tuple(new_objects))
 
