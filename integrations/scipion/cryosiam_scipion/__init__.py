@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from typing import Any
 
@@ -26,7 +27,7 @@ class Plugin(pwem.Plugin):
 
     _homeVar = const.CRYOSIAM_HOME
     _supportedVersions = (const.CRYOSIAM_VERSION,)
-    _url = "https://pypi.org/project/scipion-em-cryosiam"
+    _url = "https://doi.org/10.1101/2025.11.11.687379"
 
     @classmethod
     def _defineVariables(cls) -> None:
@@ -73,13 +74,14 @@ class Plugin(pwem.Plugin):
     @classmethod
     def getProgram(cls, variables: str = "") -> str:
         """Return the command for the shell, with assignments of variables such as ``OMP_NUM_THREADS=4`` before it."""
-        return f"{cls.getActivation()}{variables} {cls.getVar(const.CRYOSIAM_PROGRAM)}".strip()
+        program = shlex.quote(str(cls.getVar(const.CRYOSIAM_PROGRAM)))
+        return f"{cls.getActivation()}{variables} {program}".strip()
 
     @classmethod
     def whyMissing(cls) -> str:
         """Return one sentence on why CryoSiam cannot be run, or nothing."""
         program = str(cls.getVar(const.CRYOSIAM_PROGRAM))
-        look = f"{cls.getActivation()}command -v {program}"
+        look = f"{cls.getActivation()}command -v {shlex.quote(program)}"
         found = subprocess.run([SHELL, "-c", look], env=dict(cls.getEnviron()), capture_output=True, text=True)
         if found.returncode == 0:
             return ""

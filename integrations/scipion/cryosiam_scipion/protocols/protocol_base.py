@@ -6,7 +6,7 @@ import os
 import shlex
 from pathlib import Path
 from subprocess import CalledProcessError
-from typing import Any, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from pyworkflow.constants import BETA
 from pyworkflow.protocol import params
@@ -17,10 +17,16 @@ from cryosiam_scipion.constants import DEFAULT_WEIGHTS
 from cryosiam_scipion.convert import file_of, read_products, run_name
 from cryosiam_scipion.inputs import objections, warnings
 
+if TYPE_CHECKING:
+    from pwem.protocols import EMProtocol as Mixin
+else:
+    # The protocols bring the base class; Scipion would list these here as protocols of their own.
+    Mixin = object
+
 CONTRASTS = ("auto", "dark", "bright")
 
 
-class CryosiamCommand:
+class CryosiamCommand(Mixin):
     """Calls CryoSiam's command; mixed into protocols."""
 
     stepsExecutionMode = STEPS_PARALLEL
@@ -89,6 +95,13 @@ class CryosiamCommand:
             )
         except CalledProcessError as error:
             raise RuntimeError(_last_words(log, before, arguments)) from error
+
+    def _objectionsToCommand(self) -> list[str]:
+        """Return one sentence for each reason why the command cannot be run."""
+        found = [Plugin.whyMissing()]
+        if self._usesGpu() and not self.gpuList.get("").strip():
+            found.append("Name the GPUs to use, or say that none is to be used.")
+        return [sentence for sentence in found if sentence]
 
     def _usesGpu(self) -> bool:
         return bool(self.useGpu.get())
@@ -193,8 +206,7 @@ class CryosiamOnTomograms(CryosiamCommand):
     # --------------------------- what the user sees -----------------------------------------------------------------
 
     def _validate(self) -> list[str]:
-        missing = Plugin.whyMissing()
-        found = [missing] if missing else []
+        found = self._objectionsToCommand()
         if self.voxelSize.get() == 0 or self.voxelSize.get() < -1:
             found.append("The voxel size must be above zero, or -1 for that of the set.")
         tomograms = self._tomograms()

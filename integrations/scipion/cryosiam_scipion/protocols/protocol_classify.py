@@ -8,7 +8,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow.object import Float, String
 from pyworkflow.protocol import params
 from tomo.constants import BOTTOM_LEFT_CORNER
-from tomo.objects import SetOfClassesSubTomograms, SetOfCoordinates3D, SetOfSubTomograms
+from tomo.objects import Coordinate3D, SetOfClassesSubTomograms, SetOfCoordinates3D, SetOfSubTomograms, SubTomogram
 from tomo.protocols.protocol_base import ProtTomoBase
 
 from cryosiam_scipion.constants import CLASS_ATTRIBUTE, SCORE_ATTRIBUTE, UNNAMED
@@ -96,7 +96,8 @@ class ProtCryosiamClassify(CryosiamOnTomograms, EMProtocol, ProtTomoBase):
         return None if particles is None else particles.getPrecedents()
 
     def _iterTomograms(self) -> Iterator[Any]:
-        wanted = {str(where.getTomoId()) for _, where in self._iterParticles()}
+        place = SubTomogram.COORD_VOL_NAME_FIELD if self._hasSubtomograms() else Coordinate3D.TOMO_ID_ATTR
+        wanted = {str(ts_id) for ts_id in self._particles().getUniqueValues(place)}
         yield from (one for one in self._tomograms().iterItems() if str(one.getTsId()) in wanted)
 
     def _iterParticles(self) -> Iterator[tuple[Any, Any]]:
@@ -146,12 +147,10 @@ class ProtCryosiamClassify(CryosiamOnTomograms, EMProtocol, ProtTomoBase):
 
     def _coordinates(self, found: dict[int, Pick | None], names: list[str]) -> dict[str, Any]:
         particles = self._particles()
-        made = {}
-        for name in names:
-            output = attribute_name(COORDINATES, name)
-            made[output] = new_coordinates(
-                self._getPath(), output, particles._precedentsPointer, particles.getBoxSize()
-            )
+        made = {
+            output: new_coordinates(self._getPath(), output, particles._precedentsPointer, particles.getBoxSize())
+            for output in {attribute_name(COORDINATES, name): None for name in names}
+        }
         for particle, _ in self._iterParticles():
             pick = found[particle.getObjId()]
             made[attribute_name(COORDINATES, _name(pick))].append(_labelled(particle, pick))
@@ -160,8 +159,7 @@ class ProtCryosiamClassify(CryosiamOnTomograms, EMProtocol, ProtTomoBase):
     def _subtomograms(self, found: dict[int, Pick | None], names: list[str]) -> dict[str, Any]:
         particles = self._particles()
         made: dict[str, Any] = {}
-        for name in names:
-            output = attribute_name(SUBTOMOGRAMS, name)
+        for output in {attribute_name(SUBTOMOGRAMS, name): None for name in names}:
             made[output] = SetOfSubTomograms.create(self._getPath(), template="subtomograms%s.sqlite", suffix=output)
             made[output].copyInfo(particles)
         for particle, _ in self._iterParticles():
@@ -188,7 +186,7 @@ class ProtCryosiamClassify(CryosiamOnTomograms, EMProtocol, ProtTomoBase):
     def _validate(self) -> list[str]:
         if self._tomograms() is None:
             return ["The subtomograms know no coordinates, so that their places in the tomograms are unknown."]
-        found = super()._validate()
+        found: list[str] = super()._validate()
         if self._particles().getSize() == 0:
             found.append("The set holds no particles; choose another one.")
         elif self.reach.get() <= 0 and not self._hasSubtomograms() and not self._particles().getBoxSize():

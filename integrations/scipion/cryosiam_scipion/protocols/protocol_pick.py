@@ -124,7 +124,10 @@ class ProtCryosiamPick(CryosiamOnTomograms, ProtTomoPicking):
 
     def _coordinates(self, picks: dict[str, list[Pick]], names: list[str]) -> dict[str, Any]:
         together = self.outputAs.get() == TOGETHER
-        kinds = {self.OUTPUT_PREFIX: names} if together else {attribute_name(self.OUTPUT_PREFIX, n): [n] for n in names}
+        kinds: dict[str, list[str]] = {}
+        for name in names:
+            output = self.OUTPUT_PREFIX if together else attribute_name(self.OUTPUT_PREFIX, name)
+            kinds.setdefault(output, []).append(name)
         boxes = self._boxes(picks, kinds)
         made = {}
         for output, wanted in kinds.items():
@@ -140,13 +143,19 @@ class ProtCryosiamPick(CryosiamOnTomograms, ProtTomoPicking):
         if self.boxSize.get() > 0:
             return dict.fromkeys(kinds, self.boxSize.get())
         sizes = {ts_id: label_sizes(path) for ts_id, path in self._products("instances").items()}
-        voxels = [(pick.class_name, sizes[ts_id][pick.instance_id]) for ts_id in picks for pick in picks[ts_id]]
-        return {
-            output: box_voxels([size for name, size in voxels if name in wanted]) for output, wanted in kinds.items()
-        }
+        voxels = [
+            (pick.class_name, sizes[ts_id][pick.instance_id])
+            for ts_id in picks
+            for pick in picks[ts_id]
+            if pick.instance_id > 0
+        ]
+        found = {output: [size for name, size in voxels if name in wanted] for output, wanted in kinds.items()}
+        if not all(found.values()):
+            raise RuntimeError("The sizes of some particles are not known; give a box size")
+        return {output: box_voxels(of_these) for output, of_these in found.items()}
 
     def _validate(self) -> list[str]:
-        found = super()._validate()
+        found: list[str] = super()._validate()
         if not 0 <= self.threshold.get() <= 1:
             found.append("The least score must be between 0 and 1.")
         if self.boxSize.get() < 0:

@@ -11,7 +11,6 @@ from pyworkflow.protocol.constants import STEPS_SERIAL
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.protocols.protocol_base import ProtTomoBase
 
-from cryosiam_scipion import Plugin
 from cryosiam_scipion.constants import CLASSES
 from cryosiam_scipion.convert import file_of, run_name
 from cryosiam_scipion.copick_project import LABELS, TOMOGRAM_TYPE, AnnotatedTomogram, write_project
@@ -221,8 +220,7 @@ class ProtCryosiamTrain(CryosiamCommand, EMProtocol, ProtTomoBase):
     # --------------------------- what the user sees -----------------------------------------------------------------
 
     def _validate(self) -> list[str]:
-        missing = Plugin.whyMissing()
-        found = [missing] if missing else []
+        found: list[str] = self._objectionsToCommand()
         tomograms, coordinates, masks = self.inputTomograms.get(), self.inputCoordinates.get(), self.inputMasks.get()
         if coordinates is None and masks is None:
             return [*found, "Give coordinates or masks to learn from."]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
-from pwem.convert.transformations import euler_from_matrix
 from pyworkflow.object import Pointer
-from tomo.constants import BOTTOM_LEFT_CORNER, SCIPION, TR_RELION
+from tomo.constants import BOTTOM_LEFT_CORNER, SCIPION
+from tomo.utils import existsPlugin
 
 from cryosiam_scipion.convert import Pick, read_picks, read_products, relion_matrix, run_name
 from cryosiam_scipion.copick_project import AnnotatedTomogram, write_project
@@ -102,13 +102,16 @@ class TestCoordinates(InFolder):
         self.assertEqual(made.getSize(), 3)
         self.assertEqual((made.getBoxSize(), made.getSamplingRate()), (20, 10.0))
 
+    @unittest.skipUnless(existsPlugin("reliontomo"), "scipion-em-reliontomo is not installed")
     def test_orientations_are_those_that_relion_reads(self) -> None:
         """The angles that scipion-em-reliontomo writes for our matrix are RELION's own."""
         angles = (25.0, 70.0, -110.0)
         tomograms = self.tomograms(t=(40, 40, 40))
         one = coordinate(Pick((1.0, 2.0, 3.0), 1.0, "a", euler_degrees=angles), tomograms.getFirstItem(), 1)
-        # scipion-em-reliontomo 4.0.5, convert/convertBase.py: the inverse of the matrix, static z-y-z, negated.
-        written = -np.rad2deg(euler_from_matrix(np.linalg.inv(one.getMatrix(convention=TR_RELION)), axes="szyz"))
+        from reliontomo.convert.convertBase import getTransformInfoFromCoordOrSubtomo
+
+        written, shifts = getTransformInfoFromCoordOrSubtomo(one, 10.0)
+        np.testing.assert_allclose(shifts, 0.0, atol=1e-9)
         np.testing.assert_allclose(relion_matrix(tuple(written)), relion_matrix(angles), atol=1e-9)
         x_axis_of_the_reference = np.linalg.inv(relion_matrix(angles))[:3, 0]
         # RELION's Euler_angles2matrix, first column.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import unittest
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from unittest import mock
 import numpy as np
 from pwem import Domain
 from pyworkflow.object import Float, Pointer
+from pyworkflow.utils.process import buildRunCommand
 from tomo.objects import Tomogram
 
 from cryosiam_scipion import Plugin, _references, source
@@ -105,6 +107,15 @@ class TestPlugin(InFolder):
         self.setting(CRYOSIAM_PROGRAM="cryosiam", CRYOSIAM_ENV_ACTIVATION=". /x/activate;")
         self.assertEqual(Plugin.getProgram("A=1"), ". /x/activate && A=1 cryosiam")
 
+    def test_the_command_is_what_a_shell_takes(self) -> None:
+        self.setting(CRYOSIAM_PROGRAM="/opt/my programs/cryosiam")
+        program = Plugin.getProgram("A=1 CUDA_VISIBLE_DEVICES=%(GPU)s")
+        command = buildRunCommand(program, "pick --low-pass 50%%", 1, env=Plugin.getEnviron(), gpuList=[0, 2])
+        self.assertEqual(
+            shlex.split(command),
+            ["A=1", "CUDA_VISIBLE_DEVICES=0,2", "/opt/my programs/cryosiam", "pick", "--low-pass", "50%"],
+        )
+
     def test_a_missing_program_gets_a_sentence(self) -> None:
         """It says what to install or set."""
         self.setting(CRYOSIAM_PROGRAM="/nowhere/cryosiam")
@@ -150,7 +161,8 @@ class TestWizards(InFolder):
 
     def filled_in(self, wizard: str, **parameters: Any) -> dict[str, Any]:
         """Return what a wizard puts into a form of these parameters."""
-        form, values = mock.Mock(), {}
+        form = mock.Mock()
+        values: dict[str, Any] = {}
         form.setVar.side_effect = values.__setitem__
         for name, value in parameters.items():
             setattr(form.protocol, name, value)
