@@ -155,4 +155,5 @@ def load_dialect(name: str) -> Dialect:
     source = files("cryosiam.schemas").joinpath("star", f"{name}.yaml")
     if not source.is_file():
         raise InputError(f"there is no dialect '{name}'; choose one of {', '.join(DIALECTS)}")
-    return Dialect.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return Dialect.model_validate(yaml.load(source.read_text(encoding="utf-8"), loader))

@@ -94,7 +94,7 @@ def _matched(
         if len(given) != 1:
             raise InputError(f"{path} does not say which tomogram its particles are of; give that one alone")
         return {"": given[0]}
-    distinct = list(dict.fromkeys(name for tomograms in names for name in tomograms or ()))
+    distinct = list(dict.fromkeys(name for tomograms in names for name in dict.fromkeys(tomograms or ())))
     if frames is None:
         return {name: TomogramFrame(core_name(name), core_name(name)) for name in distinct}
     if callable(frames):

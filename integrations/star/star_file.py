@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import os
 import re
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from cryosiam.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 
-_CELL = re.compile(r"""'(?:[^']|'(?=\S))*'(?=\s|$)|"(?:[^"]|"(?=\S))*"(?=\s|$)|\S+""")
+_NEXT_TABLE: Final = re.compile(r"^[ \t]*(?:loop_[ \t\r]*$|_[A-Za-z])", re.MULTILINE)
+_MAYBE_NEXT_TABLE: Final = ("loop_", "\n_", " _", "\t_")
+_CELL: Final = re.compile(r"""'(?:[^']|'(?=\S))*'(?=\s|$)|"(?:[^"]|"(?=\S))*"(?=\s|$)|\S+""")
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,8 @@ class StarBlock:
         InputError
             If there is no such column.
         """
-        if column not in self.columns:
-            raise InputError(f"{self._where} has no column {column}")
-        return list(self.columns[column].tolist())
+        cells: list[str] = self._cells_of(column).tolist()
+        return cells
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return the cells of a column as numbers.
@@ -69,9 +73,9 @@ class StarBlock:
         InputError
             If there is no such column, or a cell is not a finite number.
         """
-        cells = self.text(column)
+        cells = self._cells_of(column)
         try:
-            values = np.fromiter(map(float, cells), np.float64, len(cells))
+            values = cells.astype(np.float64)
         except ValueError:
             values = np.array([_number(cell) for cell in cells])
         wrong = np.flatnonzero(~np.isfinite(values))
@@ -79,6 +83,11 @@ class StarBlock:
             row = int(wrong[0])
             raise InputError(f"{self._where} has '{cells[row]}' in row {row + 1} of {column}, which is not a number")
         return values
+
+    def _cells_of(self, column: str) -> NDArray[np.object_]:
+        if column not in self.columns:
+            raise InputError(f"{self._where} has no column {column}")
+        return self.columns[column]
 
     @property
     def _where(self) -> str:
@@ -127,15 +136,16 @@ def read_star(path: Path) -> StarFile:
     """
     path = Path(path)
     text = read_text(path)
-    lines = text.splitlines()
-    starts = [number for number, line in enumerate(lines) if line.startswith("data_")]
+    starts = _block_starts(text)
     if not starts:
         raise InputError(f"{path} is not a STAR file: no line of it starts with data_")
-    _refuse_content_before(path, lines[: starts[0]])
+    comments = tuple(line for line in text[: starts[0]].splitlines() if line.strip())
+    other = next((line for line in comments if not line.lstrip().startswith("#")), None)
+    if other is not None:
+        raise InputError(f"{path} is not a STAR file: '{other[:40]}' stands before the first data_ block")
     blocks: list[StarBlock] = []
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        blocks += _BlockReader(path, lines, start, end, text.endswith("\n")).read()
-    comments = tuple(line for line in lines[: starts[0]] if line.strip())
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        blocks += _BlockReader(path, text, start, end).read()
     return StarFile(path, tuple(blocks), comments)
 
 
@@ -148,9 +158,10 @@ def read_text(path: Path) -> str:
         If there is no such file, it is not text, or it changes while it is read.
     """
     try:
-        before = path.stat()
-        content = path.read_bytes()
-        after = path.stat()
+        with path.open("rb") as stream:  # looked at through the open file: one put in its place does not matter
+            before = os.fstat(stream.fileno())
+            content = stream.read()
+            after = os.fstat(stream.fileno())
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
         text = content.decode("utf-8-sig")
@@ -167,99 +178,130 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _refuse_content_before(path: Path, lines: Sequence[str]) -> None:
-    for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            raise InputError(f"{path} is not a STAR file: line {number} stands before the first data_ block")
+def _block_starts(text: str) -> list[int]:
+    starts = [0] if text.startswith("data_") else []
+    at = text.find("\ndata_")
+    while at >= 0:
+        starts.append(at + 1)
+        at = text.find("\ndata_", at + 1)
+    return starts
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep the garbage collector from looking at the lists of cells again and again, which takes most of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _BlockReader:
-    """Reads the lines of one ``data_`` block."""
+    """Reads one ``data_`` block, from ``start`` to ``end`` of the text."""
 
-    def __init__(self, path: Path, lines: Sequence[str], start: int, end: int, whole: bool) -> None:
-        self.path = path
-        self.lines = lines
-        self.name = lines[start].split()[0].removeprefix("data_")
-        self.at = start + 1
-        self.end = end
-        self.whole = whole
+    def __init__(self, path: Path, text: str, start: int, end: int) -> None:
+        self._path = path
+        self._text = text
+        self._at = start
+        self._end = end
+        self._name = self._line().split()[0].removeprefix("data_")
 
     def read(self) -> list[StarBlock]:
+        """Return its tables."""
         blocks: list[StarBlock] = []
+        self._next()
         while self._skip_blank():
-            line = self.lines[self.at].lstrip()
+            line = self._line().lstrip()
             if line.split()[0] == "loop_":
-                self.at += 1
+                self._next()
                 blocks.append(self._loop())
             elif line.startswith("_"):
                 blocks.append(self._list())
+            elif line.startswith(";"):
+                raise self._error(self._number(), "begins a text over several lines, which particle files do not have")
             else:
-                raise self._error(self.at, "belongs to no label or loop")
-        return blocks or [StarBlock(self.name, {}, False, self.path)]
+                raise self._error(self._number(), "belongs to no label or loop")
+        return blocks or [StarBlock(self._name, {}, False, self._path)]
+
+    def _line_end(self) -> int:
+        end = self._text.find("\n", self._at, self._end)
+        return self._end if end < 0 else end
+
+    def _line(self) -> str:
+        return self._text[self._at : self._line_end()]
+
+    def _next(self) -> None:
+        self._at = self._line_end() + 1
+
+    def _number(self) -> int:
+        return self._text.count("\n", 0, self._at) + 1
 
     def _skip_blank(self) -> bool:
-        while self.at < self.end:
-            line = self.lines[self.at].strip()
+        while self._at < self._end:
+            line = self._line().strip()
             if line and not line.startswith("#"):
                 return True
-            self.at += 1
+            self._next()
         return False
+
+    def _at_label(self) -> bool:
+        return self._skip_blank() and self._line().lstrip().startswith("_")
 
     def _list(self) -> StarBlock:
         cells: dict[str, str] = {}
-        while self._skip_blank() and self.lines[self.at].lstrip().startswith("_"):
-            label, *values = _cells(self.lines[self.at])
+        while self._at_label():
+            label, *values = _cells(self._line())
             if len(values) > 1:
-                raise self._error(self.at, f"gives {len(values)} values to {label}")
+                raise self._error(self._number(), f"gives {len(values)} values to {label}")
             self._add(cells, label, values[0] if values else "")
-            self.at += 1
-        return StarBlock(self.name, {name: _column([cell]) for name, cell in cells.items()}, False, self.path)
+            self._next()
+        table = {name: np.array([cell], dtype=object) for name, cell in cells.items()}
+        return StarBlock(self._name, table, False, self._path)
 
     def _loop(self) -> StarBlock:
         labels: dict[str, str] = {}
-        while self._skip_blank() and self.lines[self.at].lstrip().startswith("_"):
-            self._add(labels, self.lines[self.at].split()[0], "")
-            self.at += 1
-        first = self.at
-        while self.at < self.end and not _NEXT_TABLE.match(self.lines[self.at]):
-            self.at += 1
-        rows = self._rows(first, len(labels))
-        columns = zip(*rows, strict=True) if rows else ((),) * len(labels)
-        return StarBlock(
-            self.name, {name: _column(cells) for name, cells in zip(labels, columns, strict=True)}, True, self.path
-        )
+        while self._at_label():
+            self._add(labels, self._line().split()[0], "")
+            self._next()
+        text = self._text[self._at : self._end]
+        following = _NEXT_TABLE.search(text) if any(sign in text for sign in _MAYBE_NEXT_TABLE) else None
+        text = text if following is None else text[: following.start()]
+        columns = self._columns(text, len(labels))
+        self._at += len(text)
+        table = {name: np.array(cells, dtype=object) for name, cells in zip(labels, columns, strict=True)}
+        return StarBlock(self._name, table, True, self._path)
 
-    def _rows(self, first: int, count: int) -> list[list[str]]:
-        lines = self.lines[first : self.at]
-        special = any("'" in line or '"' in line or "#" in line for line in lines)
-        rows = [_cells(line) for line in lines] if special else [line.split() for line in lines]
-        if set(map(len, rows)) <= {count}:
-            return rows
-        for number, row in enumerate(rows):
-            if row and len(row) != count:
-                last = first + number == len(self.lines) - 1
-                if last and len(row) < count and not self.whole:
-                    raise InputError(
-                        f"{self.path} ends in the middle of a row; wait until the program that writes it is done"
-                    )
-                raise self._error(first + number, f"has {len(row)} cells, data_{self.name} has {count} columns")
-        return [row for row in rows if row]
+    def _columns(self, text: str, count: int) -> list[Sequence[str]]:
+        split = _cells if any(character in text for character in "'\"#") else str.split
+        with _collector_at_rest():
+            rows = [split(line) for line in text.splitlines()]
+            if not set(map(len, rows)) <= {count}:
+                self._refuse_other_lengths(rows, count)
+                rows = [row for row in rows if row]
+            return list(zip(*rows, strict=True)) if rows else [()] * count
+
+    def _refuse_other_lengths(self, rows: Sequence[Sequence[str]], count: int) -> None:
+        for number, row in enumerate(rows, start=self._number()):
+            if not row or len(row) == count:
+                continue
+            last = number == self._text.count("\n") + 1
+            if last and len(row) < count:
+                raise InputError(
+                    f"{self._path} ends in the middle of a row; wait until the program that writes it is done"
+                )
+            raise self._error(number, f"has {len(row)} cells, data_{self._name} has {count} columns")
 
     def _add(self, cells: dict[str, str], label: str, value: str) -> None:
         name = label[1:]
         if name in cells:
-            raise self._error(self.at, f"names the column {name} of data_{self.name} a second time")
+            raise self._error(self._number(), f"names the column {name} of data_{self._name} a second time")
         cells[name] = value
 
-    def _error(self, at: int, what: str) -> InputError:
-        return InputError(f"line {at + 1} of {self.path} {what}; correct the file")
-
-
-_NEXT_TABLE = re.compile(r"\s*(loop_\s*$|_[A-Za-z])")
-
-
-def _column(cells: Sequence[str]) -> NDArray[np.object_]:
-    return np.array(cells, dtype=object)
+    def _error(self, number: int, what: str) -> InputError:
+        return InputError(f"line {number} of {self._path} {what}; correct the file")
 
 
 def _cells(line: str) -> list[str]:

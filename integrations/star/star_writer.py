@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Value = str | int | float
 Table = Mapping[str, "Sequence[Value] | NDArray[Any]"]
 _Cells = list[tuple["Column", list[Any]]]
+_PLAIN: Final = re.compile(r"""(?!_|loop_|data_)[^\s"'#,]+""")
 
 
 def write_star(path: Path, dialect: Layout, tables: Mapping[str, Table]) -> None:
@@ -113,7 +115,7 @@ def refuse_text(value: str, what: str) -> None:
     InputError
         If it is empty, holds white space, quotes, commas or ``#``, or starts like a label.
     """
-    if not value or any(c.isspace() or c in "\"'#," for c in value) or value.startswith(("_", "loop_", "data_")):
+    if _PLAIN.fullmatch(value) is None:
         raise InputError(f"'{value}' cannot stand in a STAR file ({what}); rename it without spaces, commas or quotes")
 
 
