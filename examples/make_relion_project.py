@@ -1,10 +1,10 @@
-"""Make a small copick project and the RELION 5 project of the same tilt series, to follow the tutorial with.
+"""Make of a simulated copick project what RELION 5 leaves of the same tilt series after Reconstruct Tomograms.
 
-    python examples/make_relion_project.py --out tutorial
+    cryosiam simulate demo --out tutorial
+    python examples/make_relion_project.py tutorial
 
-writes ``tutorial/project.json``, a copick project of simulated tomograms with ground truth under user ``truth``, and
-``tutorial/relion``, what RELION 5 leaves after Reconstruct Tomograms: ``Tomograms/job001/tomograms.star``, a table of
-every tilt series with its true alignment and defocus, the tilt images and the tomograms.
+writes ``tutorial/relion``: ``Tomograms/job001/tomograms.star``, a table of every tilt series with its true alignment
+and defocus, the tilt images and the tomograms.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from make_demo_project import Lines, demo_recipe
 
 from cryosiam.integrations.copick.simulated_ownership import run_folder
 from cryosiam.integrations.copick.simulated_project import SERIES_FOLDER
+from cryosiam.integrations.copick.simulated_truth import RECIPE_FILE, TRUTH_FOLDER
 from cryosiam.integrations.copick.source import CopickSource
 from cryosiam.integrations.mrc.writer import write_mrc
-from cryosiam.integrations.simulation import PlannedRun, SimulationTarget, simulate_runs
-from cryosiam.simulation.spec import SimulationSpec
+from cryosiam.simulation.spec import read_spec
 
 JOB = Path("Tomograms/job001")
 NEXT_JOB = 2
@@ -65,60 +64,54 @@ def tilt_table(run: str, stack: str, truth: Path) -> str:
     )
 
 
-def write_relion_project(relion: Path, project: Path, recipe: SimulationSpec) -> None:
-    """Write the files of the RELION project."""
-    source = CopickSource(project, tomogram="wbp")
-    optics = recipe.microscope.optics
-    runs = source.runs()
-    for folder in ("tilt_series", "tomograms"):
-        (relion / JOB / folder).mkdir(parents=True, exist_ok=True)
-    sizes = []
-    for run in runs:
-        series = run_folder(project.parent, run) / SERIES_FOLDER
-        stack = relion / JOB / "tilt_series" / f"{run}.mrcs"
-        stack.unlink(missing_ok=True)
-        stack.symlink_to(os.path.relpath(series / f"{run}.mrc", stack.parent))
-        table = tilt_table(run, str(JOB / "tilt_series" / f"{run}.mrcs"), series / f"{run}_tilts.csv")
-        (relion / JOB / "tilt_series" / f"{run}.star").write_text(table, encoding="utf-8")
-        tomogram = source.tomogram(run)
-        path = relion / JOB / "tomograms" / f"rec_{run}.mrc"
-        write_mrc(path, tomogram.volume, tomogram.voxel_size_angstrom, np.float32)
-        sizes.append(tomogram.shape)
-    voxel_size = f"{recipe.voxel_size_angstrom:g}"
-    columns = {
-        "rlnTomoName": runs,
-        "rlnTomoTiltSeriesStarFile": [str(JOB / "tilt_series" / f"{run}.star") for run in runs],
-        "rlnVoltage": [f"{optics.voltage_kv:g}"] * len(runs),
-        "rlnSphericalAberration": [f"{optics.spherical_aberration_mm:g}"] * len(runs),
-        "rlnAmplitudeContrast": [f"{optics.amplitude_contrast:g}"] * len(runs),
-        "rlnMicrographOriginalPixelSize": [voxel_size] * len(runs),
-        "rlnTomoHand": [str(HAND)] * len(runs),
-        "rlnOpticsGroupName": ["simulated"] * len(runs),
-        "rlnTomoTiltSeriesPixelSize": [voxel_size] * len(runs),
-        "rlnTomoTomogramBinning": ["1"] * len(runs),
-        **{f"rlnTomoSize{axis}": [str(size[2 - n]) for size in sizes] for n, axis in enumerate("XYZ")},
-        "rlnTomoReconstructedTomogram": [str(JOB / "tomograms" / f"rec_{run}.mrc") for run in runs],
+def write_run(relion: Path, project: Path, source: CopickSource, run: str) -> dict[str, str]:
+    """Write tilt images, tilt table and tomogram of a run; return its row of tomograms.star."""
+    folder = run_folder(project, run)
+    table = JOB / "tilt_series" / f"{run}.star"
+    stack = JOB / "tilt_series" / f"{run}.mrcs"
+    file = JOB / "tomograms" / f"rec_{run}.mrc"
+    for path in (relion / stack, relion / file):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    series = folder / SERIES_FOLDER
+    (relion / stack).symlink_to(os.path.relpath(series / f"{run}.mrc", (relion / stack).parent))
+    (relion / table).write_text(tilt_table(run, str(stack), series / f"{run}_tilts.csv"), encoding="utf-8")
+    tomogram = source.tomogram(run)
+    write_mrc(relion / file, tomogram.volume, tomogram.voxel_size_angstrom, np.float32)
+    z, y, x = tomogram.shape
+    optics = read_spec(folder / TRUTH_FOLDER / RECIPE_FILE).microscope.optics
+    return {
+        "rlnTomoName": run,
+        "rlnTomoTiltSeriesStarFile": str(table),
+        "rlnVoltage": f"{optics.voltage_kv:g}",
+        "rlnSphericalAberration": f"{optics.spherical_aberration_mm:g}",
+        "rlnAmplitudeContrast": f"{optics.amplitude_contrast:g}",
+        "rlnMicrographOriginalPixelSize": f"{tomogram.voxel_size_angstrom:g}",
+        "rlnTomoHand": str(HAND),
+        "rlnOpticsGroupName": "simulated",
+        "rlnTomoTiltSeriesPixelSize": f"{tomogram.voxel_size_angstrom:g}",
+        "rlnTomoTomogramBinning": "1",
+        "rlnTomoSizeX": str(x),
+        "rlnTomoSizeY": str(y),
+        "rlnTomoSizeZ": str(z),
+        "rlnTomoReconstructedTomogram": str(file),
     }
+
+
+def main() -> int:
+    """Make the RELION project of the copick project that the option names."""
+    parser = argparse.ArgumentParser(description="Make the RELION 5 project of a simulated copick project.")
+    parser.add_argument("project", type=Path, help="folder that 'cryosiam simulate' wrote")
+    project = parser.parse_args().project
+    relion = project / "relion"
+    source = CopickSource(project / "project.json", tomogram="wbp")
+    rows = [write_run(relion, project, source, run) for run in source.runs()]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
     (relion / JOB / "tomograms.star").write_text(star_loop("global", columns), encoding="utf-8")
     pipeline = relion / "default_pipeline.star"
     if not pipeline.exists():
         pipeline.write_text(f"\ndata_pipeline_general\n\n_rlnPipeLineJobCounter {NEXT_JOB}\n\n", encoding="utf-8")
-
-
-def main() -> int:
-    """Make the projects that the options describe."""
-    parser = argparse.ArgumentParser(description="Make a copick project and the RELION 5 project of the same data.")
-    parser.add_argument("--out", type=Path, default=Path("tutorial"), help="folder to write into (default: tutorial)")
-    parser.add_argument("--runs", type=int, default=2, help="number of tomograms (default: 2)")
-    parser.add_argument(
-        "--shape", type=int, nargs=3, default=(96, 256, 256), metavar=("Z", "Y", "X"), help="size in voxels"
-    )
-    options = parser.parse_args()
-    recipe = demo_recipe(tuple(options.shape))
-    runs = [PlannedRun(f"TS_{number:02d}", 9100 + number, recipe) for number in range(1, options.runs + 1)]
-    simulate_runs(runs, SimulationTarget(options.out, {"recipe": recipe.model_dump(mode="json")}), Lines())
-    write_relion_project(options.out / "relion", options.out / "project.json", recipe)
-    print(f"{options.out / 'project.json'} and {options.out / 'relion' / JOB / 'tomograms.star'} are there")
+    print(f"{relion / JOB / 'tomograms.star'} is there")
     return 0
 
 

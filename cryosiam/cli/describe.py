@@ -1,7 +1,8 @@
-"""What ``cryosiam info`` says about a copick project."""
+"""What ``cryosiam info`` says about a copick or RELION project."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.table import Table
@@ -18,19 +19,29 @@ from cryosiam.ports import Source, adapter_class
 def describe_project(project: Path, weights: str) -> None:
     """Print the project's objects and runs, what is missing, and what ``pick`` would do.
 
+    Parameters
+    ----------
+    project
+        copick's JSON file, or a ``tomograms.star`` of RELION.
+    weights
+        Weights that ``pick`` would use.
+
     Raises
     ------
     CryoSiamError
         If the project file cannot be used at all; what is wrong with single runs is printed.
     """
     output = console()
-    source: Source = adapter_class("source", "copick")(project)
-    objects = ", ".join(f"{entry.name} ({entry.label})" for entry in getattr(source, "objects", ()))
+    kind = "relion" if project.suffix == ".star" else "copick"
+    source: Source = adapter_class("source", kind)(project)
     output.print(f"[b]{project}[/]: {_count(len(source.runs()), 'run')}")
-    output.print(f"objects: {objects or 'none yet; pick adds those it finds'}")
+    if kind == "copick":
+        objects = ", ".join(f"{entry.name} ({entry.label})" for entry in getattr(source, "objects", ()))
+        output.print(f"objects: {objects or 'none yet; pick adds those it finds'}")
     output.print(_runs_table(source))
-    output.print(f"\n[b]cryosiam pick --copick {project}[/] would do:")
-    for line in _what_pick_would_do(project, weights):
+    output.print(f"\n[b]cryosiam pick --{kind} {project}[/] would do:")
+    options = PickOptions(copick=project) if kind == "copick" else PickOptions(relion=project)
+    for line in _what_pick_would_do(replace(options, weights=weights)):
         output.print(f"  {line}", markup=False)
 
 
@@ -61,9 +72,9 @@ def _missing(tomogram: Tomogram) -> list[str]:
     return [name for name, value in facts.items() if value is None]
 
 
-def _what_pick_would_do(project: Path, weights: str) -> list[str]:
+def _what_pick_would_do(options: PickOptions) -> list[str]:
     try:
-        composition = compose(PickOptions(copick=project, weights=weights), "pick")
+        composition = compose(options, "pick")
         planned = composition.runner(QuietReporter()).plan()
     except CryoSiamError as error:
         return [f"stop: {error}"]

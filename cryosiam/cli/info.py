@@ -1,4 +1,4 @@
-"""``cryosiam info``: what is in a project, what is missing, what ``pick`` would do."""
+"""``cryosiam info``: what is in a copick or RELION project, what is missing, what ``pick`` would do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from cryosiam.cli.options import Weights
 
 
 def info(
-    project: Annotated[Path, typer.Argument(metavar="JSON", help="copick project file.")],
+    project: Annotated[
+        Path, typer.Argument(metavar="JSON|STAR", help="copick project file, or tomograms.star of a RELION project.")
+    ],
     weights: Weights = "light",
 ) -> None:
-    """Say what is in a copick project, what is missing, and what [b]pick[/] would do."""
+    """Say what is in a copick or RELION project, what is missing, and what [b]pick[/] would do."""
     from cryosiam.cli.describe import describe_project
 
     describe_project(project, weights)

@@ -17,8 +17,8 @@ from scipy.ndimage import center_of_mass, gaussian_filter
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "relion5.md"
-MAKE_DATA = "python examples/make_relion_project.py --out tutorial"
-SMALL = " --runs 1 --shape 64 128 144"
+MAKE_DATA = "cryosiam simulate demo --out tutorial --runs 2 --seed 9101"
+SMALL = "cryosiam simulate demo --out tutorial --runs 1 --seed 9101 --shape 96 128 144"
 RELION_5 = "relion_tomo_subtomo"
 CROP = 32
 
@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 def script(with_relion: bool) -> str:
     """Return the tutorial as a shell script, on less data than it has."""
-    lines = [line + SMALL if line == MAKE_DATA else line for line in commands()]
+    lines = [SMALL if line == MAKE_DATA else line for line in commands()]
     return "\n".join(line for line in lines if with_relion or not line.startswith("relion_"))
 
 
