@@ -15,6 +15,7 @@ import pytest
 import starfile
 from numpy.typing import NDArray
 
+from cryosiam.geometry import relion_euler_deg, rotations_from_dynamo_euler
 from cryosiam.integrations.star.dialect import load_dialect
 from cryosiam.integrations.star.exchange import write_particles
 
@@ -59,6 +60,12 @@ def test_m_takes_the_poses_that_warp_takes(tmp_path: Path, dialect: str) -> None
     np.testing.assert_allclose(read.positions_angstrom, entry.picks.positions_angstrom, atol=1e-4)
     matrices = [warp_star.rotation(*angles) for angles in read.angles_deg]
     np.testing.assert_allclose(matrices, entry.picks.rotations, atol=1e-5)
+
+
+def test_dynamos_angles_are_those_of_an_independent_converter() -> None:
+    """Pairs of Dynamo's and RELION's angles from the package eulerangles 1.0.2, which converts tables for dynamo2m."""
+    rotations = rotations_from_dynamo_euler([[10.0, 20.0, 30.0], [100.0, 70.0, -40.0]])
+    np.testing.assert_allclose(relion_euler_deg(rotations), [[-60, 20, 100], [-130, 70, -170]], atol=1e-9)
 
 
 @pytest.mark.parametrize("dialect", ["relion5", "relion4", "relion31"])
