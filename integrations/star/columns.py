@@ -48,6 +48,11 @@ class Columns:
         self._unit = self._stated_unit()
         self._origins = self._stated_origins()
         self.notes: list[str] = []
+        if "rlnLCCmax" in self._rows and self._place == "centred":
+            self._note(
+                f"{table.path} is of pytom-match-pick, versions of which count from N/2 - 1 and not from N/2 as RELION "
+                "does: look whether the picks lie one voxel off"
+            )
 
     def _column(self, field: str) -> str | None:
         name = self._table.dialect.column(field)
@@ -65,6 +70,12 @@ class Columns:
 
     def _stacked(self, columns: Sequence[str]) -> Floats:
         return np.stack([self._rows.numbers(column) for column in columns], axis=1)
+
+    @property
+    def unit(self) -> str:
+        """What coordinates are counted in, in words."""
+        name = self._column(f"{self._place}.x")
+        return next(column.unit for column in self._table.dialect.particles.columns if column.name == name)
 
     def positions(self, frame: TomogramFrame, rows: NDArray[np.int64]) -> Floats:
         """Return positions (x, y, z) in Å of the picked tomogram, with origins applied.
@@ -135,7 +146,9 @@ class Columns:
         if fact is None:
             return None
         if fact == "pixel_size_angstrom":
-            unit = self._table.per_particle(_STATED_PIXEL_SIZE)
+            unit = self._warp_unit()
+            if unit is None:
+                unit = self._table.per_particle(_STATED_PIXEL_SIZE)
         else:
             unit = self._table.per_particle(*_STATED_VOXEL_SIZES)
             if unit is None:
@@ -145,6 +158,18 @@ class Columns:
         if unit is not None and not (unit > 0).all():
             raise InputError(f"{self._table.path} states a pixel size that is not above zero; correct it")
         return unit
+
+    def _warp_unit(self) -> Floats | None:
+        """Return the pixel size of the images where Warp wrote a file for RELION.
+
+        Its coordinates are in pixels of the images, though its optics state the pixel size of the tilt series too: in
+        a file of Warp 2 for tomograms of 4400 x 6000 x 1000 pixels they fill 1/5.07 of each side, its binning.
+        """
+        if "rlnTomoParticleId" not in self._rows or "rlnTomoName" not in self._rows:
+            return None
+        names = self._rows.text("rlnTomoName")
+        written = bool(names) and names[0].endswith(".tomostar")
+        return self._table.per_particle("rlnImagePixelSize") if written else None
 
     def _detector_unit(self) -> Floats | None:
         pixel, magnification = (self._table.per_particle(name) for name in ("rlnDetectorPixelSize", "rlnMagnification"))

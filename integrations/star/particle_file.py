@@ -59,8 +59,9 @@ class ParticleTable:
             if column is not None and column in self.rows:
                 names = self.rows.text(column)
                 return self._by_number(names) if field == "tomogram_number" else names
-        if "rlnMicrographName" in self.rows:
-            return self.rows.text("rlnMicrographName")
+        for column in ("rlnMicrographName", "rlnTomoName"):
+            if column in self.rows:
+                return self.rows.text(column)
         return None if self.tomogram is None else [self.tomogram] * len(self.rows)
 
     def _by_number(self, numbers: list[str]) -> list[str]:
@@ -131,10 +132,10 @@ def read_tables(path: Path, dialect: Dialect | None, project_root: Path | None) 
     listed = _listed(star, project_root or path.parent)
     if listed is None:
         return [_star_table(star, dialect)]
-    tables = [_star_table(read_star(file), dialect) for file, _ in listed]
+    tables = [_star_table(read_star(entry.path), dialect) for entry in listed]
     return [
-        replace(table, tomogram=tomogram, optics=table.optics or star.block("optics"))
-        for table, (_, tomogram) in zip(tables, listed, strict=True)
+        replace(table, tomogram=entry.tomogram, optics=table.optics or entry.optics)
+        for table, entry in zip(tables, listed, strict=True)
     ]
 
 
@@ -154,9 +155,7 @@ def _particle_block(star: StarFile) -> StarBlock:
     found = [block for block in blocks if any(all(sign in block for sign in group) for group in signs)]
     if not found:
         places = any("rlnCoordinateX" in block for block in blocks)
-        what = (
-            "rlnCoordinateZ: its particles are of images" if places else "column of places (rlnCoordinateX and others)"
-        )
+        what = "rlnCoordinateZ: its particles are of images" if places else "columns of places (rlnCoordinateX, ...)"
         raise InputError(f"{star.path} has no {what}; give a file of particles in tomograms")
     return found[0]
 
@@ -181,33 +180,54 @@ def _is_for_warp(rows: StarBlock, optics: StarBlock | None) -> bool:
     return bool(names) and names[0].endswith(".tomostar")
 
 
-def _listed(star: StarFile, root: Path) -> list[tuple[Path, str | None]] | None:
-    """Return the particle files that a list names, each with its tomogram; None where the file is no list."""
+@dataclass(frozen=True)
+class _Listed:
+    """A particle file that another file names, and what that says of it."""
+
+    path: Path
+    tomogram: str | None = None
+    optics: StarBlock | None = None
+
+
+def _listed(star: StarFile, root: Path) -> list[_Listed] | None:
+    """Return the particle files that a list names; None where the file is no list."""
     for block in star.blocks:
         if _IMPORT_FILE in block:
+            files = [_found(file, star.path, root) for file in block.text(_IMPORT_FILE)]
             names = block.text("rlnTomoName") if "rlnTomoName" in block else [None] * len(block)
-            return [
-                (_found(file, star.path, root), name)
-                for file, name in zip(block.text(_IMPORT_FILE), names, strict=True)
-            ]
+            return [_Listed(file, name) for file, name in zip(files, names, strict=True)]
         if _PARTICLES_FILE in block:
-            return [(_found(file, star.path, root), None) for file in block.text(_PARTICLES_FILE)]
+            return [_Listed(_found(file, star.path, root)) for file in block.text(_PARTICLES_FILE)]
     micrographs = star.block("micrographs")
     if micrographs is None or "rlnMicrographName" not in micrographs:
         return None
-    return _coordinate_files(star.path, micrographs.text("rlnMicrographName"))
+    return _coordinate_files(star, micrographs)
 
 
-def _coordinate_files(path: Path, tomograms: list[str]) -> list[tuple[Path, str | None]]:
-    """Return the coordinate files below the folder of RELION 3.1's ``tomos.star``, each with its tomogram."""
-    tomogram_of: dict[Path, str] = {}
+def _coordinate_files(star: StarFile, micrographs: StarBlock) -> list[_Listed]:
+    """Return the coordinate files below the folder of RELION 3.1's ``tomos.star``."""
+    row_of: dict[Path, int] = {}
+    tomograms = micrographs.text("rlnMicrographName")
     # The longest stem last: what is of TS_1_2 is not of TS_1.
-    for tomogram in sorted(tomograms, key=len):
-        stem = path.parent / coordinate_stem(tomogram)
-        tomogram_of.update(dict.fromkeys(stem.parent.glob(f"{escape(stem.name)}_*.star"), tomogram))
-    if not tomogram_of:
-        raise InputError(f"{path} lists tomograms that have no coordinate files below its folder; give such a file")
-    return [(file, tomogram) for file, tomogram in sorted(tomogram_of.items())]
+    for row in sorted(range(len(tomograms)), key=lambda row: len(tomograms[row])):
+        stem = star.path.parent / coordinate_stem(tomograms[row])
+        row_of.update(dict.fromkeys(stem.parent.glob(f"{escape(stem.name)}_*.star"), row))
+    if not row_of:
+        raise InputError(f"{star.path} lists tomograms without coordinate files below its folder; give such a file")
+    optics = star.block("optics")
+    groups = micrographs.text("rlnOpticsGroup") if "rlnOpticsGroup" in micrographs else None
+    return [
+        _Listed(file, tomograms[row], optics if optics is None or groups is None else _one_group(optics, groups[row]))
+        for file, row in sorted(row_of.items())
+    ]
+
+
+def _one_group(optics: StarBlock, group: str) -> StarBlock:
+    """Return the row of one optics group."""
+    rows = [row for row, other in enumerate(optics.text("rlnOpticsGroup")) if other == group]
+    if not rows:
+        raise InputError(f"{optics.path} names optics group {group}, which its data_optics lacks; correct it")
+    return replace(optics, columns={name: cells[rows[:1]] for name, cells in optics.columns.items()})
 
 
 def _found(file: str, where: Path, root: Path) -> Path:

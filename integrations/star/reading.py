@@ -162,7 +162,7 @@ def _sets(
         )
         sets.append(FramedPicks(frame, picks))
     notes.extend(columns.notes)
-    check_unit(table, sets, notes)
+    check_unit(table, columns.unit, sets, notes)
     return sets
 
 

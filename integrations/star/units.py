@@ -24,7 +24,7 @@ _ENOUGH: Final = 20
 """Number of particles from which their spread says something."""
 
 
-def check_unit(table: ParticleTable, sets: Sequence[FramedPicks], notes: list[str]) -> None:
+def check_unit(table: ParticleTable, unit: str, sets: Sequence[FramedPicks], notes: list[str]) -> None:
     """Refuse particles most of which lie outside of their tomograms; note others that look wrong.
 
     Raises
@@ -40,7 +40,7 @@ def check_unit(table: ParticleTable, sets: Sequence[FramedPicks], notes: list[st
     if 2 * outside > len(shares):
         raise InputError(
             f"{outside} of {len(shares)} particles in {table.path} lie outside of their tomograms when the file is "
-            f"read as {table.dialect.name} ({_unit(table)}); its coordinates are in another unit or of other "
+            f"read as {table.dialect.name} ({unit}); its coordinates are in another unit or of other "
             "tomograms: say its dialect, or give the right pixel size and tomograms"
         )
     if outside:
@@ -48,12 +48,8 @@ def check_unit(table: ParticleTable, sets: Sequence[FramedPicks], notes: list[st
     if len(shares) >= _ENOUGH and (shares[:, :2].max(axis=0) < _CORNER).all():
         notes.append(
             f"all particles in {table.path} lie in one corner of their tomograms; if they should not, their "
-            f"coordinates are not in the unit they were read in ({_unit(table)})"
+            f"coordinates are not in the unit they were read in ({unit})"
         )
-
-
-def _unit(table: ParticleTable) -> str:
-    return next((column.unit for column in table.dialect.particles.columns if "oordinate" in column.name), "") or "Å"
 
 
 def _extent(frame: TomogramFrame) -> NDArray[np.float64] | None:

@@ -1,0 +1,463 @@
+"""Particles of any program become picks at the right places, or are refused with what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from cryosiam.errors import InputError
+from cryosiam.geometry import rotations_from_dynamo_euler, rotations_from_relion_euler
+from cryosiam.integrations.star.dialect import load_dialect
+from cryosiam.integrations.star.frame import TomogramFrame
+from cryosiam.integrations.star.plain_tables import read_dynamo_table
+from cryosiam.integrations.star.reading import Read, read_particles
+from cryosiam.integrations.star.star_file import read_star
+
+DATA = Path(__file__).parents[4] / "shared" / "data" / "metadata"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"there are no files of other programs in {DATA}")
+
+FRAME = TomogramFrame("run1", "TS_01", 10.0, (100, 90, 50), 2.5, (400, 360, 200))
+
+
+def star(folder: Path, columns: str, *rows: str, optics: tuple[str, ...] = (), name: str = "particles") -> Path:
+    """Write a STAR file; ``optics`` is its columns and then its rows."""
+    blocks = [("optics", optics[0], optics[1:])] if optics else []
+    text = ""
+    for block, labels, lines in [*blocks, (name, columns, rows)]:
+        heads = "\n".join(f"_rln{label}" for label in labels.split())
+        text += f"data_{block}\n\nloop_\n{heads}\n" + "\n".join(lines) + "\n\n"
+    path = folder / "file.star"
+    path.write_text(text)
+    return path
+
+
+def positions(read: Read) -> list[list[float]]:
+    return [row for entry in read.sets for row in np.round(entry.picks.positions_angstrom, 4).tolist()]
+
+
+CORNER = "TomoName CoordinateX CoordinateY CoordinateZ"
+MICROGRAPH = "MicrographName CoordinateX CoordinateY CoordinateZ"
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "optics", "expected"),
+    [
+        (
+            "TomoName CenteredCoordinateXAngst CenteredCoordinateYAngst CenteredCoordinateZAngst",
+            "TS_01 -500 0 10",
+            (),
+            [0, 450, 260],
+        ),
+        # Both: RELION 5 takes the centred ones.
+        (
+            f"{CORNER} CenteredCoordinateXAngst CenteredCoordinateYAngst CenteredCoordinateZAngst",
+            "TS_01 1 2 3 -500 0 10",
+            (),
+            [0, 450, 260],
+        ),
+        (CORNER, "TS_01 40 80 100", (), [100, 200, 250]),
+        (f"{CORNER} TomoTiltSeriesPixelSize", "TS_01 40 80 100 2.5", (), [100, 200, 250]),
+        (MICROGRAPH, "TS_01.tomostar 10 20 25", (), [100, 200, 250]),
+        (CORNER, "TS_01.tomostar 10 20 25", (), [100, 200, 250]),
+        (MICROGRAPH, "Tomograms/job007/tomograms/rec_TS_01.mrc 10 20 25", (), [100, 200, 250]),
+        (f"{MICROGRAPH} PixelSize", "TS_01_5.00Apx.mrc 20 40 50 5", (), [100, 200, 250]),
+        (f"{MICROGRAPH} Magnification DetectorPixelSize", "TS_01.mrc 20 40 50 10000 5", (), [100, 200, 250]),
+        (
+            f"{MICROGRAPH} OpticsGroup",
+            "TS_01.mrc 20 40 50 7",
+            ("OpticsGroup ImagePixelSize", "3 1.0", "7 5.0"),
+            [100, 200, 250],
+        ),
+        # The images were made smaller than the tomogram.
+        (
+            f"{MICROGRAPH} OpticsGroup",
+            "TS_01.mrc 20 40 50 1",
+            ("OpticsGroup MicrographPixelSize ImagePixelSize", "1 5.0 10.0"),
+            [100, 200, 250],
+        ),
+        # Warp writes RELION's columns in pixels of the images.
+        (
+            f"{CORNER} TomoParticleId OpticsGroup",
+            "TS_01.tomostar 20 40 50 1 1",
+            ("OpticsGroup TomoTiltSeriesPixelSize ImagePixelSize", "1 2.5 5.0"),
+            [100, 200, 250],
+        ),
+        # Warp's template matching writes shares of the size.
+        (MICROGRAPH, "TS_01.tomostar 0.1 0.5 0.5", (), [100, 450, 250]),
+        ("CoordinateX CoordinateY CoordinateZ", "10 20 25", (), [100, 200, 250]),
+    ],
+)
+def test_places(tmp_path: Path, columns: str, row: str, optics: tuple[str, ...], expected: Sequence[float]) -> None:
+    read = read_particles(star(tmp_path, columns, row, optics=optics), [FRAME])
+    assert positions(read) == [expected]
+    assert read.sets[0].picks.run == "run1"
+
+
+def test_every_optics_group_has_its_own_pixel_size(tmp_path: Path) -> None:
+    path = star(
+        tmp_path,
+        f"{CORNER} OpticsGroup OriginX OriginY OriginZ",
+        "TS_01 40 80 100 2 4 0 0",
+        "TS_01 40 80 100 1 4 0 0",
+        "TS_01 20 40 50 2 0 0 0",
+        optics=("OpticsGroup TomoTiltSeriesPixelSize", "1 2.5", "2 5.0"),
+    )
+    read = read_particles(path, [FRAME])
+    assert positions(read) == [[180, 400, 500], [90, 200, 250], [100, 200, 250]]
+    assert "states a pixel size of 5 Å where tomogram 'TS_01' has 2.5 Å" in read.notes[0]
+
+
+def test_origins_are_taken_away(tmp_path: Path) -> None:
+    path = star(tmp_path, f"{MICROGRAPH} OriginXAngst OriginYAngst OriginZAngst", "TS_01.mrc 10 20 25 1 -2 3")
+    assert positions(read_particles(path, [FRAME])) == [[99, 202, 247]]
+    # RELION 3.0 counts them in pixels.
+    path = star(tmp_path, f"{MICROGRAPH} OriginX OriginY PixelSize", "TS_01.mrc 20 40 50 1 -2 5")
+    assert positions(read_particles(path, [FRAME])) == [[95, 210, 250]]
+
+
+def test_rotations_of_subtomogram_and_particle(tmp_path: Path) -> None:
+    """RELION 4 and 5: M = S P, position = coordinate - S origin."""
+    subtomogram = rotations_from_relion_euler([[30, 50, 70]])[0]
+    particle = rotations_from_relion_euler([[-10, 90, 5]])[0]
+    angles = "TomoSubtomogramRot TomoSubtomogramTilt TomoSubtomogramPsi AngleRot AngleTilt AnglePsi"
+    path = star(
+        tmp_path,
+        f"{CORNER} {angles} OriginXAngst OriginYAngst OriginZAngst",
+        "TS_01 40 80 100 30 50 70 -10 90 5 7 8 9",
+    )
+    (entry,) = read_particles(path, [FRAME]).sets
+    assert entry.picks.rotations is not None
+    np.testing.assert_allclose(entry.picks.rotations[0], subtomogram @ particle, atol=1e-9)
+    moved = np.array([100, 200, 250]) - subtomogram @ [7, 8, 9]
+    np.testing.assert_allclose(entry.picks.positions_angstrom[0], moved, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "expected"),
+    [
+        ("AngleRot AngleTilt AnglePsi", "10 20 30", [10, 20, 30]),
+        ("AngleTilt", "20", [0, 20, 0]),
+        ("AngleRot AngleTilt AnglePsi", "0 0 0", [0, 0, 0]),
+        ("TomoSubtomogramRot TomoSubtomogramTilt TomoSubtomogramPsi", "10 20 30", [10, 20, 30]),
+        ("AngleTiltPrior AnglePsiPrior", "90 0", None),
+    ],
+)
+def test_absent_angles_are_zero_and_no_angles_unknown(
+    tmp_path: Path, columns: str, values: str, expected: list[float] | None
+) -> None:
+    (entry,) = read_particles(star(tmp_path, f"{CORNER} {columns}", f"TS_01 40 80 100 {values}"), [FRAME]).sets
+    if expected is None:
+        assert entry.picks.rotations is None
+    else:
+        assert entry.picks.rotations is not None
+        np.testing.assert_allclose(entry.picks.rotations, rotations_from_relion_euler([expected]), atol=1e-9)
+
+
+def test_classes_and_scores(tmp_path: Path) -> None:
+    def picks(columns: str, values: str) -> tuple[tuple[str, ...], list[float]]:
+        (entry,) = read_particles(star(tmp_path, f"{CORNER} {columns}", f"TS_01 40 80 100 {values}"), [FRAME]).sets
+        return entry.picks.class_names, entry.picks.scores.tolist()
+
+    assert picks("ClassNumber AutopickFigureOfMerit", "3 0.25") == (("3",), [0.25])
+    assert picks("LCCmax", "0.5") == (("",), [0.5])
+    path = star(tmp_path, f"{CORNER} ClassNumber", "TS_01 40 80 100 3")
+    path.write_text(
+        path.read_text().replace("_rlnClassNumber", "_rlnClassNumber\n_cryosiamClassName").replace("100 3", "100 3 001")
+    )
+    assert read_particles(path, [FRAME]).sets[0].picks.class_names == ("001",)
+
+
+def test_names_are_matched(tmp_path: Path) -> None:
+    path = star(tmp_path, CORNER, "TS_01 40 80 100", "TS_02.tomostar 1 2 3", "x/rec_TS_03.mrc 1 2 3", "TS_9 1 2 3")
+    frames = [TomogramFrame(name, name, pixel_size_angstrom=1.0) for name in ("TS_01", "TS_02", "TS_03", "TS_1")]
+    read = read_particles(path, frames)
+    assert [entry.picks.run for entry in read.sets] == ["TS_01", "TS_02", "TS_03"]
+    assert read.notes == ["particles of 1 tomograms that are not known were left out: 'TS_9'"]
+    with pytest.raises(InputError, match=r"names tomogram 'TS_01', but the known ones are 'TS_7'"):
+        read_particles(path, [TomogramFrame("TS_7", "TS_7", pixel_size_angstrom=1.0)])
+    with pytest.raises(InputError, match="may be any of"):
+        read_particles(path, [TomogramFrame("a", "rec_TS_02"), TomogramFrame("b", "TS_02.mrc")])
+
+
+def test_frames_may_be_asked_for(tmp_path: Path) -> None:
+    path = star(tmp_path, CORNER, "a.tomostar 40 80 100", "b.tomostar 1 2 3", "a.tomostar 1 1 1")
+    asked: list[list[str]] = []
+
+    def frames(names: list[str]) -> list[TomogramFrame]:
+        asked.append(names)
+        return [TomogramFrame("run", "b.tomostar", voxel_size_angstrom=1.0)]
+
+    read = read_particles(path, frames)
+    assert asked == [["a.tomostar", "b.tomostar"]]
+    assert positions(read) == [[1, 2, 3]]
+    assert "'a.tomostar'" in read.notes[0]
+
+
+def test_binned_by_averaging_is_undone(tmp_path: Path) -> None:
+    frame = TomogramFrame("r", "TS_01", 10.0, (100, 90, 50), 2.5, (400, 360, 200), binned_by_averaging=4)
+    path = star(tmp_path, CORNER, "TS_01 41.5 81.5 101.5")
+    assert positions(read_particles(path, [frame])) == [[100, 200, 250]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "words"),
+    [
+        ("TomoName CoordinateX CoordinateY", ("TS_01 1 2",), "has no rlnCoordinateZ"),
+        ("TomoName AngleRot", ("TS_01 1",), "no columns of places"),
+        (CORNER, (), "holds no particles"),
+        (CORNER, ("TS_01 1 two 3",), "'two' in row 1 of rlnCoordinateY"),
+        (CORNER, ("TS_01 1 nan 3",), "'nan' in row 1"),
+        (f"{CORNER} OpticsGroup", ("TS_01 1 2 3 2",), "optics group 2, which data_optics lacks"),
+        (CORNER, ("TS_01 1 2 3",), "does not say which optics group"),
+        (f"{MICROGRAPH} PixelSize", ("TS_01.mrc 1 2 3 0",), "not above zero"),
+    ],
+)
+def test_particles_that_are_wrong(tmp_path: Path, columns: str, rows: tuple[str, ...], words: str) -> None:
+    groups = ("OpticsGroup TomoTiltSeriesPixelSize", "1 2.5") + (("3 2.5",) if "does not say" in words else ())
+    optics = groups if "ptics" in words else ()
+    with pytest.raises(InputError, match=words):
+        read_particles(star(tmp_path, columns, *rows, optics=optics), [FRAME])
+
+
+def test_units_that_cannot_be_right(tmp_path: Path) -> None:
+    # Å where voxels are wanted: 10 times too far out.
+    rows = [f"TS_01.tomostar {900 - number} 800 400" for number in range(30)]
+    with pytest.raises(InputError, match=r"30 of 30 particles .* lie outside .* read as warp \(tomogram voxel\)"):
+        read_particles(star(tmp_path, MICROGRAPH, *rows), [FRAME])
+    # Voxels where unbinned pixels are wanted: all in a corner.
+    rows = [f"TS_01 {99 - number} 80 40" for number in range(30)]
+    (note,) = read_particles(star(tmp_path, CORNER, *rows), [FRAME]).notes
+    assert "in one corner" in note
+    rows = [*rows[:29], "TS_01 390 80 -40"]
+    (note,) = read_particles(star(tmp_path, CORNER, *rows), [FRAME]).notes
+    assert note.startswith("1 of 30 particles")
+
+
+def test_shares_of_an_unknown_size_are_refused(tmp_path: Path) -> None:
+    path = star(tmp_path, MICROGRAPH, "TS_01.tomostar 0.1 0.5 0.5")
+    with pytest.raises(InputError, match="shares of the tomogram's size"):
+        read_particles(path, [TomogramFrame("r", "TS_01", 10.0)])
+
+
+def test_lists_that_name_what_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "optimisation_set.star"
+    path.write_text("data_\n_rlnTomoParticlesFile particles.star\n_rlnTomoTomogramsFile tomograms.star\n")
+    with pytest.raises(InputError, match=r"names particles\.star, which is not there"):
+        read_particles(path, None)
+    path.write_text("data_micrographs\nloop_\n_rlnMicrographName\na.mrc\n")
+    with pytest.raises(InputError, match="without coordinate files"):
+        read_particles(path, None)
+
+
+def test_coordinate_files_of_tomograms_whose_names_begin_alike(tmp_path: Path) -> None:
+    optics = "data_optics\nloop_\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n1 10\n2 5\n"
+    (tmp_path / "tomos.star").write_text(
+        f"{optics}data_micrographs\nloop_\n_rlnMicrographName\n_rlnOpticsGroup\nt/TS_1.mrc 1\nt/TS_1_2.mrc 2\n"
+    )
+    (tmp_path / "t").mkdir()
+    for name in ("TS_1_picks.star", "TS_1_2_picks.star"):
+        (tmp_path / "t" / name).write_text("data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 3\n")
+    read = read_particles(tmp_path / "tomos.star", None)
+    found = {entry.frame.name: entry.picks.positions_angstrom.tolist() for entry in read.sets}
+    assert found == {"TS_1": [[10, 20, 30]], "TS_1_2": [[5, 10, 15]]}
+
+
+def test_particles_of_a_species_in_m(tmp_path: Path) -> None:
+    path = tmp_path / "species_particles.star"
+    labels = [
+        f"_wrp{name}1" for name in ("CoordinateX", "CoordinateY", "CoordinateZ", "AngleRot", "AngleTilt", "AnglePsi")
+    ]
+    path.write_text("data_\nloop_\n" + "\n".join([*labels, "_wrpSourceName"]) + "\n10 20 30 1 2 3 TS_01.tomostar\n")
+    (entry,) = read_particles(path, [FRAME]).sets
+    assert entry.picks.positions_angstrom.tolist() == [[10, 20, 30]]
+    assert entry.picks.rotations is not None
+    np.testing.assert_allclose(entry.picks.rotations, rotations_from_relion_euler([[1, 2, 3]]))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.tbl", "1 2 3\n", "not a Dynamo table"),
+        ("a.tbl", "", "not a Dynamo table"),
+        ("a.tbl", " ".join("1" * 35) + "\n" + " ".join("1" * 30), "row 2 .* has 30 columns"),
+        ("a.csv", "x,x\n1,2\n", "names each column once"),
+        ("a.csv", "run_name,x,y,z\na,1,2\n", "row 2 .* has 3 cells for 4 columns"),
+        ("a.csv", "name,x\na,1\n", "no column of places"),
+        ("a.csv", "", "names each column once"),
+    ],
+)
+def test_tables_that_are_wrong(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_particles(tmp_path / name, [FRAME])
+
+
+def test_dynamo_tables(tmp_path: Path) -> None:
+    names = [column.name for column in load_dialect("dynamo").particles.columns]
+    row = dict.fromkeys(names, "0") | {"x": "10.5", "y": "20.5", "z": "30.5", "dx": "1", "dz": "-2", "tomo": "3"}
+    row |= {"cc": "0.5+1e-6i", "class": "2"}
+    (tmp_path / "crop.tbl").write_text(" ".join(row.values()) + " 0 0\r\n")
+    frame = TomogramFrame("run", "3", 10.0)
+    (entry,) = read_particles(tmp_path / "crop.tbl", [frame]).sets
+    # The centre of the first voxel is at 0.5.
+    assert entry.picks.positions_angstrom.tolist() == [[110, 200, 280]]
+    assert entry.picks.scores.tolist() == [0.5]
+    assert entry.picks.class_names == ("2",)
+    assert entry.picks.rotations is None
+    (tmp_path / "indices_column20.doc").write_text("3 tomograms/TS_01.mrc\n")
+    assert read_particles(tmp_path / "crop.tbl", [FRAME]).sets[0].picks.run == "run1"
+    (tmp_path / "indices_column20.doc").write_text("4 tomograms/TS_01.mrc\n")
+    with pytest.raises(InputError, match="names no tomogram 3"):
+        read_particles(tmp_path / "crop.tbl", [FRAME])
+
+
+@needs_data
+def test_dynamo_angles_fit_a_lattice() -> None:
+    """An aligned table of a shell's lattice: z axes stand on the shell, neighbours lie in six directions.
+
+    Tells our reading of the angles from the others that are in use: signs changed, order changed, inverse.
+    """
+    table = read_dynamo_table(DATA / "dynamotable" / "t_complex.tbl.gz")
+    places = np.stack([table.numbers(name) + table.numbers(f"d{name}") for name in "xyz"], axis=1)
+    angles = np.stack([table.numbers(name) for name in ("tdrot", "tilt", "narot")], axis=1)
+    tomograms = table.numbers("tomo")
+
+    def order(rotations: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, float]:
+        steps = []
+        for number in np.unique(tomograms):
+            rows = tomograms == number
+            _, near = cKDTree(places[rows]).query(places[rows], k=7)
+            offsets = places[rows][near[:, 1:]] - places[rows][:, None]
+            steps.append(np.einsum("nji,nkj->nki", rotations[rows], offsets).reshape(-1, 3))
+        found = np.concatenate(steps)
+        length = np.linalg.norm(found, axis=1)
+        found = found[(length > 3) & (length < 1.3 * np.median(length))]
+        sixfold = np.abs(np.exp(6j * np.arctan2(found[:, 1], found[:, 0])).mean())
+        return float(found[:, 2].std() / np.median(length)), float(sixfold)
+
+    height, sixfold = order(rotations_from_dynamo_euler(angles))
+    assert height < 0.1
+    assert sixfold > 0.15
+    ours = rotations_from_dynamo_euler(angles)
+    for others in (
+        ours.transpose(0, 2, 1),
+        rotations_from_dynamo_euler(angles * [1, 1, -1]),
+        rotations_from_dynamo_euler(angles * [1, -1, 1]),
+        rotations_from_dynamo_euler(-angles),
+        rotations_from_dynamo_euler(angles[:, ::-1]),
+    ):
+        height, sixfold = order(others)
+        assert height > 0.2 or sixfold < 0.03
+
+
+@needs_data
+def test_dynamo_counts_voxel_centres_as_halves() -> None:
+    """What Dynamo cropped at stands in its crop.tbl, voxel centres all, the rest in the shifts."""
+    table = read_dynamo_table(DATA / "dynamo_crop.tbl")
+    for name in "xyz":
+        np.testing.assert_array_equal(table.numbers(name) % 1, 0.5)
+        assert np.abs(table.numbers(f"d{name}")).max() <= 0.5
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "frame", "expected"),
+    [
+        # Pixel size 10000 Å µm: 5.364 * 1e4 / 10000.
+        ("relion3.0_warp.star", (10.0, None, None), [1028.455 * 5.364, 733.955 * 5.364, 422.955 * 5.364]),
+        (
+            "relion3.1_optics.star",
+            (10.0, None, None),
+            [915.549 * 2.446 + 0.25289, 1480.63 * 2.446 + 2.69889, 938.008 * 2.446 - 7.24711],
+        ),
+        (
+            "relion4.0_particles.star.gz",
+            (7.884, 1.971, (4000, 4000, 2000)),
+            [1700 * 1.971 - 1.260416, 428 * 1.971 - 2.364176, 944 * 1.971 - 3.783296],
+        ),
+        (
+            "pytom_match_pick/picks_pytom_150.star",
+            (15.0, 3.75, (2048, 2048, 1024)),
+            [2100 + 3840, 1860 + 3840, 645 + 1920],
+        ),
+        ("pytom/subtomo_format.star", (6.896, None, None), [806 * 6.896, 398 * 6.896, 208 * 6.896]),
+        ("warp2_particles_matching.star", (8.0, 0.7894, (4400, 6000, 1000)), [354.242 * 4, 397.132 * 4, 75.828 * 4]),
+        (
+            "relion4_lamella_TM.star",
+            (12.23, None, None),
+            [513.333 * 7.338 - 15.321433, 546.667 * 7.338 - 15.321433, None],
+        ),
+        (
+            "dynamotable/t_double.tbl",
+            (10.0, None, None),
+            [(141.28 + 2.5178 - 0.5) * 10, (114.71 - 3.523 - 0.5) * 10, None],
+        ),
+        (
+            "chlamy/ps2.star.gz",
+            (7.84, 1.96, (4096, 4096, 2048)),
+            [3726.465173 * 1.96, 3862.465173 * 1.96, 1041.465173 * 1.96],
+        ),
+    ],
+)
+def test_real_files(
+    name: str,
+    frame: tuple[float, float | None, tuple[int, int, int] | None],
+    expected: list[float | None],
+) -> None:
+    voxel, pixel, size = frame
+
+    def frames(names: list[str]) -> list[TomogramFrame]:
+        return [TomogramFrame(f"run{n}", name, voxel, None, pixel, size) for n, name in enumerate(names)]
+
+    read = read_particles(DATA / name, frames)
+    first = read.sets[0].picks.positions_angstrom[0]
+    for found, wanted in zip(first, expected, strict=True):
+        assert wanted is None or found == pytest.approx(wanted, abs=1e-3)
+    assert all(entry.picks.rotations is not None for entry in read.sets)
+    assert not [note for note in read.notes if "outside" in note or "corner" in note]
+
+
+@needs_data
+def test_relion5_refinement() -> None:
+    """Subtomogram angles, particle angles, origins and centred coordinates at once."""
+    path = DATA / "cylindra" / "relion5_class3d_run_it025_data.star"
+    size, pixel = (4000, 4000, 1000), 1.35
+    table = read_star(path).block("particles")
+    assert table is not None
+
+    def three(*names: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        return np.stack([table.numbers(name) for name in names], axis=1)
+
+    subtomograms = rotations_from_relion_euler(three(*[f"rlnTomoSubtomogram{name}" for name in ("Rot", "Tilt", "Psi")]))
+    particles = rotations_from_relion_euler(three(*[f"rlnAngle{name}" for name in ("Rot", "Tilt", "Psi")]))
+    origins = three(*[f"rlnOrigin{axis}Angst" for axis in "XYZ"])
+    centred = three(*[f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"])
+    wanted = centred + np.array(size) / 2 * pixel - np.einsum("nij,nj->ni", subtomograms, origins)
+    read = read_particles(path, lambda names: [TomogramFrame(name, name, 10.8, None, pixel, size) for name in names])
+    names = np.array(table.text("rlnTomoName"))
+    for entry in read.sets:
+        rows = names == entry.frame.name
+        np.testing.assert_allclose(entry.picks.positions_angstrom, wanted[rows], atol=1e-6)
+        np.testing.assert_allclose(entry.picks.rotations, (subtomograms @ particles)[rows], atol=1e-9)  # type: ignore[arg-type]
+    assert {name for entry in read.sets for name in entry.picks.class_names} == {"1", "2", "3"}
+
+
+@needs_data
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for path in DATA.rglob("*") if ".star" in path.name or ".tbl" in path.name),
+    ids=lambda path: path.relative_to(DATA).as_posix(),
+)
+def test_every_real_file_is_read_or_refused(path: Path) -> None:
+    def frames(names: list[str]) -> list[TomogramFrame]:
+        return [TomogramFrame(name, name, 10.0, None, 2.5, (4000, 4000, 2000)) for name in names]
+
+    try:
+        found, refused = sum(len(entry.picks) for entry in read_particles(path, frames).sets), ""
+    except InputError as error:
+        found, refused = 0, str(error)
+    assert found > 0 or path.name in refused
