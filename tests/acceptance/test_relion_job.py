@@ -239,11 +239,11 @@ def test_ends_where_the_work_does_not_listen(project: RelionProject) -> None:
         "        except KeyboardInterrupt:\n"
         "            pass\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "at work\n"
-    by_file(process)
-    assert process.wait(timeout=20) == 130
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        by_file(process)
+        assert process.wait(timeout=20) == 130
     assert ends() == ["RELION_JOB_EXIT_ABORTED"]
 
 
