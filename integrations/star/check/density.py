@@ -29,9 +29,9 @@ TOO_LITTLE: Final = 3.0
 """z below which the particles as read count as showing nothing."""
 AHEAD: Final = 4.0
 """How much the alternative's z must be above that of the particles as read."""
-_MOST_PARTICLES: Final = 400
-_MOST_SAMPLES: Final = 300
-_CONTROLS: Final = 4
+_MOST_PARTICLES: Final = 300
+_MOST_SAMPLES: Final = 150
+_CONTROLS: Final = 3
 _RADII_ANGSTROM: Final = (35.0, 70.0, 120.0)
 _TIMES: Final = "multiplied by "
 FEWEST: Final = 20
