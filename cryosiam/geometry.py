@@ -117,8 +117,8 @@ def relion_positions(
 ) -> NDArray[np.float64]:
     """Apply RELION's ``rlnOrigin{X,Y,Z}Angst`` to positions: ``position - S @ origin``.
 
-    RELION 4 and 5 measure origins in the frame of the subtomogram (``particle_set.cpp``, ``getPosition``); adding ``o``
-    to a coordinate and ``S^-1 o`` to its origin changes nothing.
+    RELION 4 and 5 measure origins in the frame of the subtomogram (``particle_set.cpp``, ``getPosition``); adding
+    ``S @ o`` to a position and ``o`` to its origin changes nothing.
 
     Parameters
     ----------

@@ -13,12 +13,17 @@ from scipy.spatial.transform import Rotation
 
 from cryosiam.geometry import (
     binning_shift_angstrom,
+    dynamo_euler_deg,
+    dynamo_pixels,
     indices_from_positions,
     nearest_voxels,
+    positions_from_dynamo_pixels,
     positions_from_indices,
     positions_from_relion5_centered,
     relion5_centered_angstrom,
     relion_euler_deg,
+    relion_positions,
+    rotations_from_dynamo_euler,
     rotations_from_relion_euler,
     volume_centre_index,
 )
@@ -95,8 +100,36 @@ def test_euler_angles_invert(degrees: NDArray[np.float64]) -> None:
     np.testing.assert_allclose(again, matrices, atol=1e-6)
 
 
+@given(angles)
+def test_dynamo_angles_invert_and_are_the_documented_rotations(degrees: NDArray[np.float64]) -> None:
+    matrices = rotations_from_dynamo_euler(degrees)
+    np.testing.assert_allclose(rotations_from_dynamo_euler(dynamo_euler_deg(matrices)), matrices, atol=1e-6)
+    for triple, matrix in zip(degrees, matrices, strict=True):
+        tdrot, tilt, narot = (
+            Rotation.from_euler(axis, angle, degrees=True) for axis, angle in zip("zxz", triple, strict=True)
+        )
+        np.testing.assert_allclose(matrix, (narot * tilt * tdrot).inv().as_matrix(), atol=1e-9)
+
+
 def test_no_warning_where_two_angles_are_one() -> None:
     np.testing.assert_allclose(relion_euler_deg(np.eye(3)[None]), 0, atol=1e-9)
+    np.testing.assert_allclose(dynamo_euler_deg(np.eye(3)[None]), 0, atol=1e-9)
+
+
+@given(coordinates, voxel_sizes)
+def test_dynamo_pixels_invert(positions: NDArray[np.float64], voxel_size: float) -> None:
+    pixels = dynamo_pixels(positions, voxel_size)
+    np.testing.assert_allclose(positions_from_dynamo_pixels(pixels, voxel_size), positions, atol=1e-8)
+    np.testing.assert_array_equal(dynamo_pixels([[0, 0, 0]], voxel_size), 0.5)
+
+
+def test_what_an_origin_takes_away_a_coordinate_may_have() -> None:
+    """RELION: adding S o to a coordinate and o to its origin changes nothing."""
+    subtomogram = rotations_from_relion_euler([[30, 50, 70]])
+    position, origin = np.array([[100.0, 200, 300]]), np.array([[1.0, 2, 3]])
+    moved = position + origin @ subtomogram[0].T
+    np.testing.assert_allclose(relion_positions(moved, origin, subtomogram), position)
+    np.testing.assert_allclose(relion_positions(position, origin), position - origin)
 
 
 def test_matrix_turns_the_object_into_the_tomogram() -> None:

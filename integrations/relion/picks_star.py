@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryosiam.geometry import indices_from_positions
 from cryosiam.integrations.star.dialect import load_dialect
-from cryosiam.integrations.star.particle_table import common_columns
+from cryosiam.integrations.star.exchange import FramedPicks, write_particles
+from cryosiam.integrations.star.frame import TomogramFrame
 from cryosiam.integrations.star.star_sink import StarSink
-from cryosiam.integrations.star.star_writer import Value, write_star
-from cryosiam.ports import Capabilities, ProductKey
+from cryosiam.ports import Capabilities
 
 if TYPE_CHECKING:
-    from cryosiam.domain import Picks, Tomogram
+    from cryosiam.ports import ProductKey
 
 
 class PicksStarSink(StarSink):
@@ -37,28 +36,16 @@ class PicksStarSink(StarSink):
 
         Raises
         ------
+        InputError
+            If a name cannot stand in a STAR file.
         StorageError
             If it cannot be written.
         """
         dialect = load_dialect("picks")
-        path = self.out_dir / dialect.file
-        kept = self._kept()
-        if not kept:
-            return self._without_picks(path)
-        columns = common_columns([picks for _, picks in kept])
-        for tomogram, picks in kept:
-            for name, values in _place(tomogram, picks).items():
-                columns.setdefault(name, []).extend(values)
-        write_star(path, dialect, {"particles": columns})
-        return [str(path)]
-
-
-def _place(tomogram: Tomogram, picks: Picks) -> dict[str, list[Value]]:
-    z, y, x = indices_from_positions(picks.positions_angstrom, tomogram.voxel_size_angstrom).T.tolist()
-    return {
-        "rlnTomoName": [tomogram.run] * len(picks),
-        "rlnCoordinateX": x,
-        "rlnCoordinateY": y,
-        "rlnCoordinateZ": z,
-        "cryosiamVoxelSize": [tomogram.voxel_size_angstrom] * len(picks),
-    }
+        sets = [
+            FramedPicks(TomogramFrame(tomogram.run, tomogram.run, tomogram.voxel_size_angstrom), picks)
+            for tomogram, picks in self._kept()
+        ]
+        if not sets:
+            return self._without_picks(self.out_dir / dialect.file)
+        return [str(path) for path in write_particles(self.out_dir, dialect, sets).paths]
