@@ -66,7 +66,7 @@ class RelionSource:
             raise InputError(f"{self._where} has no tomogram '{missing[0]}'; there are {', '.join(list(known)[:10])}")
         self._known = {name: entry for name, entry in known.items() if not runs or name in runs}
         for name in self._known:
-            check_run_name(name, str(self._where))
+            check_run_name(name, str(self._where), number_is_fine=True)
         named = {name: files_of(entry, tomogram, self._where) for name, entry in self._known.items()}
         listed = [file for files in named.values() for file in files]
         root = project_root(self._where, listed) if listed else self._where.absolute().parent

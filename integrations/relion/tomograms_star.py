@@ -6,7 +6,6 @@ same file (tomogram_set.cpp of both versions reads ``global`` first). What is ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -101,44 +100,3 @@ def _optics(table: StarBlock, names: list[str]) -> list[Optics | None]:
     groups = table.text("rlnOpticsGroupName") if "rlnOpticsGroupName" in table else names
     values = zip(groups, names, *(table.numbers(column).tolist() for column in _OPTICS), strict=True)
     return [Optics(group or name, voltage, cs, contrast) for group, name, voltage, cs, contrast in values]
-
-
-@dataclass(frozen=True)
-class UnbinnedFrame:
-    """The unbinned tomogram that centred coordinates are measured in.
-
-    Parameters
-    ----------
-    name
-        Name of the tomogram in RELION.
-    size_xyz
-        Size (x, y, z) in unbinned pixels.
-    pixel_size_angstrom
-        Pixel size of the tilt series in Å.
-    optics
-        Optics, where they are known.
-    """
-
-    name: str
-    size_xyz: tuple[float, float, float]
-    pixel_size_angstrom: float
-    optics: Optics | None = None
-
-
-def read_tomograms_star(path: Path) -> dict[str, UnbinnedFrame]:
-    """Return the frame of every tomogram, by its name and by the file name of its reconstruction without ending.
-
-    Raises
-    ------
-    InputError
-        As `read_tomograms`.
-    """
-    frames: dict[str, UnbinnedFrame] = {}
-    for tomogram in read_tomograms(path):
-        assert tomogram.unbinned_size_xyz is not None
-        assert tomogram.pixel_size_angstrom is not None
-        frame = UnbinnedFrame(tomogram.name, tomogram.unbinned_size_xyz, tomogram.pixel_size_angstrom, tomogram.optics)
-        frames[frame.name] = frame
-        for name in tomogram.file_names:
-            frames.setdefault(name, frame)
-    return frames

@@ -49,7 +49,7 @@ class StarSink:
             If the folder cannot be written.
         """
         for run in runs:
-            check_run_name(run, str(self.out_dir))
+            check_run_name(run, str(self.out_dir), number_is_fine=True)
         refuse_read_only(self.out_dir, "give another --out")
 
     def write_tomogram(self, tomogram: Tomogram, key: ProductKey) -> str:

@@ -70,6 +70,16 @@ def test_picks_and_hands_back(
     assert "nothing to do" in again.stdout
 
 
+def test_names_of_digits_stay_as_they_are(make_relion: MakeRelion, weights: Path, call: Any, tmp_path: Path) -> None:
+    project, out = make_relion(("001",)), tmp_path / "out"
+    result = call("pick", "--relion", project.star, "--out", out, "--weights", weights)
+    assert result.returncode == 0, result.stderr
+    rows = (out / "relion5" / "particles.star").read_text().splitlines()
+    assert [row for row in rows if row.startswith("001  001/1 ")]
+    assert "rlnTomoName" in (out / "picks.star").read_text()
+    assert {path.name for path in (out / "cryosiam-1").iterdir()} >= {"001_semantic.mrc"}
+
+
 def test_a_changed_tomograms_star_renews_the_particles(
     make_relion: MakeRelion, weights: Path, call: Any, tmp_path: Path
 ) -> None:

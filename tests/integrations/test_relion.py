@@ -16,11 +16,11 @@ from scipy.spatial.transform import Rotation
 
 from cryosiam.domain import ArrayVolume, Picks, Tomogram
 from cryosiam.errors import InputError, StorageError
-from cryosiam.integrations.star.dialect import Block, Column, Dialect, load_dialect
 from cryosiam.integrations.relion.picks_star import PicksStarSink
 from cryosiam.integrations.relion.relion5 import NEEDED, Relion5Sink
+from cryosiam.integrations.relion.tomograms_star import read_tomograms
+from cryosiam.integrations.star.dialect import Block, Column, Dialect, load_dialect
 from cryosiam.integrations.star.star_writer import write_star
-from cryosiam.integrations.relion.tomograms_star import read_tomograms_star
 from cryosiam.ports import ProductKey, Sink
 
 KEY = ProductKey("cryosiam", "7")
@@ -214,25 +214,27 @@ def test_tomograms_star_of_warp() -> None:
     path = DATA / "warp2_matching_tomograms.star"
     if not path.exists():
         pytest.skip(f"{path} is not here: data beside the project")
-    frames = read_tomograms_star(path)
-    assert frames
-    for frame in frames.values():
-        assert min(frame.size_xyz) > 0
-        assert frame.optics is not None
+    tomograms = read_tomograms(path)
+    assert tomograms
+    for tomogram in tomograms:
+        assert tomogram.unbinned_size_xyz == (4400, 6000, 1000)
+        assert tomogram.optics is not None
 
 
 def test_tomograms_star_of_relion() -> None:
     path = DATA / "relion5_project" / "tilt_series.star"
     if not path.exists():
         pytest.skip(f"{path} is not here: data beside the project")
-    frames = read_tomograms_star(path)
-    assert set(frames) >= {"220728_TS_01", "220728_TS_54"}
+    tomograms = {tomogram.name: tomogram for tomogram in read_tomograms(path)}
+    assert set(tomograms) >= {"220728_TS_01", "220728_TS_54"}
+    path_of_first = "ReconstructTomograms/job007/tomograms/rec_220728_TS_01.mrc"
+    assert tomograms["220728_TS_01"].tomogram_path == path_of_first
 
 
 def test_names_that_star_cannot_carry(tmp_path: Path) -> None:
     sink = PicksStarSink(tmp_path)
-    with pytest.raises(InputError, match="reads as a number"):
-        sink.check(["001"], KEY)
+    with pytest.raises(InputError, match="white space"):
+        sink.check(["TS 01"], KEY)
     sink.write_picks(tomogram(), picks(names=["two words"]), KEY)
     with pytest.raises(InputError, match="cannot stand in a STAR file"):
         sink.finish(KEY)
