@@ -56,7 +56,8 @@ class Reader:
     prepare
         Writes into a folder what the program has before there are particles.
     average
-        Averages the particles of a file in that folder, and says how like the object the average is.
+        Averages the particles of a file in that folder, by the optimisation set beside it where there is one, and
+        says how like the object the average is.
     """
 
     prepare: Callable[[Path], None]
@@ -74,7 +75,11 @@ def _write_tilt_series(folder: Path) -> None:
 
 
 def _average_tilt_images(folder: Path, particles: Path) -> Likeness:
-    return likeness(relion5.average(particles, folder / "tomograms.star", folder / "average", BOX, CROP))
+    out = folder / "average"
+    listed = particles.with_name(f"{particles.stem}_optimisation_set.star")
+    if listed.exists():
+        return likeness(relion5.average_set(listed, out, BOX, CROP))
+    return likeness(relion5.average(particles, folder / "tomograms.star", out, BOX, CROP))
 
 
 def _write_tomograms(folder: Path) -> None:

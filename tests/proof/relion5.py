@@ -64,7 +64,8 @@ def write_loop(path: Path, block: str, columns: Sequence[str], rows: Sequence[st
 
 def extract(particles: Path, tomograms_star: Path, out: Path, box: int, crop: int) -> dict[str, NDArray[np.float32]]:
     """Cut particles out of the tilt images; return boxes (tilt, y, x) by particle name ``<tomogram>/<number>``."""
-    command = _command("zarr-particle-extract", particles, tomograms_star, out, box, crop)
+    given = ["--particles-starfile", particles, "--tomograms-starfile", tomograms_star]
+    command = [client_program("zarr-particle-extract"), "local", *given, *_options(out, box, crop)]
     run_client([*command, "--no-circle-crop"], particles.parent)
     found = sorted(out.rglob("*_stack2d.mrcs"))
     return {f"{path.parent.name}/{path.name.removesuffix('_stack2d.mrcs')}": mrcfile.read(path) for path in found}
@@ -72,11 +73,20 @@ def extract(particles: Path, tomograms_star: Path, out: Path, box: int, crop: in
 
 def average(particles: Path, tomograms_star: Path, out: Path, box: int, crop: int) -> NDArray[np.float32]:
     """Average the particles with their angles; return the map (z, y, x)."""
-    run_client(_command("zarr-particle-reconstruct", particles, tomograms_star, out, box, crop), particles.parent)
+    return _averaged(["--particles-starfile", particles, "--tomograms-starfile", tomograms_star], out, box, crop)
+
+
+def average_set(optimisation_set: Path, out: Path, box: int, crop: int) -> NDArray[np.float32]:
+    """Average the particles of an optimisation set, in whose folder the project is; return the map (z, y, x)."""
+    return _averaged(["--optimisation-set-starfile", optimisation_set], out, box, crop)
+
+
+def _averaged(given: list[str | Path], out: Path, box: int, crop: int) -> NDArray[np.float32]:
+    command = [client_program("zarr-particle-reconstruct"), "local", *given, *_options(out, box, crop)]
+    run_client(command, out.parent)
     return mrcfile.read(out / "merged.mrc")
 
 
-def _command(program: str, particles: Path, tomograms_star: Path, out: Path, box: int, crop: int) -> list[str]:
-    command = [client_program(program), "local", "--particles-starfile", str(particles), "--tomograms-starfile"]
-    command += [str(tomograms_star), "--box-size", str(box), "--crop-size", str(crop), "--bin", "1", "--no-ctf"]
-    return [*command, "--output-dir", str(out), "--overwrite"]
+def _options(out: Path, box: int, crop: int) -> list[str | Path]:
+    sizes: list[str | Path] = ["--box-size", str(box), "--crop-size", str(crop), "--bin", "1"]
+    return [*sizes, "--no-ctf", "--output-dir", out, "--overwrite"]

@@ -61,5 +61,6 @@ def test_exported_picks_average_to_the_object(tmp_path: Path, project: Path, dia
     reader.prepare(tmp_path)
     command = [client_program("cryosiam"), "export", "--copick", project, "--picks", f"{SPECIES}:truth/1"]
     run_client([*command, "--to", dialect, *FACTS[dialect], "--out", tmp_path], tmp_path)
+    assert (tmp_path / f"{SPECIES}_optimisation_set.star").exists() == (dialect == "relion5")
     found = reader.average(tmp_path, tmp_path / f"{SPECIES}.star")
     assert found.passes, found
