@@ -62,7 +62,8 @@ def read_particles(
         RELION's import job, the ``tomos.star`` of RELION 3.1.
     frames
         Frames of the tomograms, matched by name; or a function from the names as they stand in the file to frames of
-        these very names. Tomograms that have none are left out and told. None where the file says all that is needed.
+        these very names; where the file names none, it is asked for the frame of the empty name. Tomograms that have
+        none are left out and told. None where the file says all that is needed.
     dialect
         What the columns mean; by default it is recognised.
     project_root
@@ -91,9 +92,10 @@ def _matched(
     """Return the frame of every tomogram that has one, by its name in the file; '' where the file names none."""
     given = [] if frames is None or callable(frames) else list(frames)
     if any(tomograms is None for tomograms in names):
-        if len(given) != 1:
+        alone = list(frames([""])) if callable(frames) else given
+        if len(alone) != 1:
             raise InputError(f"{path} does not say which tomogram its particles are of; give that one alone")
-        return {"": given[0]}
+        return {"": alone[0]}
     distinct = list(dict.fromkeys(name for tomograms in names for name in dict.fromkeys(tomograms or ())))
     if frames is None:
         return {name: TomogramFrame(core_name(name), core_name(name)) for name in distinct}

@@ -226,6 +226,16 @@ def test_coordinates_in_the_wrong_unit(call: Any, project: Any, particles: Path)
     assert "lie outside of their tomogram" in sentence
 
 
+def test_a_file_that_names_no_tomogram(call: Any, project: Any, particles: Path) -> None:
+    """TomoTwin writes coordinates and nothing else."""
+    particles.write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnCoordinateZ #3\n10 20.5 12\n")
+    assert "--run" in refuse(call, project, particles, "--object", "ribosome")
+    result = import_(call, project, particles, "--object", "ribosome", "--run", "TS_02")
+    assert result.returncode == 0, result.stderr
+    (point,) = imported(project, "TS_02", "ribosome")
+    assert point["location"] == {"x": 100.0, "y": 205.0, "z": 120.0}
+
+
 def change(old: str, new: str) -> str:
     assert old in PARTICLES
     return PARTICLES.replace(old, new)
