@@ -111,10 +111,15 @@ def unit_to_tell(context: Context) -> float | None:
     mistake = likely_mistake(context.density.evidence)
     if mistake is not None and mistake.factor is not None:
         return mistake.factor * float(places.unit[0])
-    if not context.density.evidence and _is_elsewhere(context):
-        units = {"pixels": float(places.pixel_sizes[0]), "voxels": float(places.voxel_sizes[0]), "Å": 1.0}
-        return next((units[name.split()[0]] for name in _likely(places) if name.endswith("corner")), None)
-    return None
+    if context.density.evidence or places.inside(places.as_read).mean() >= 0.5:
+        return None
+    units = {"pixels": float(places.pixel_sizes[0]), "voxels": float(places.voxel_sizes[0]), "Å": 1.0}
+    fitting = [
+        (_spread(places, positions), units[name.split()[0]])
+        for name, positions in _readings(places).items()
+        if name.endswith("corner") and places.inside(positions).mean() >= MOSTLY
+    ]
+    return max(fitting)[1] if fitting else None
 
 
 @rule(

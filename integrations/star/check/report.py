@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,23 +34,23 @@ from cryosiam.integrations.star.check.volumes import tomograms_of_files
 from cryosiam.integrations.star.check.words import PARTICLES_FILE, TOMOGRAMS_FILE
 from cryosiam.integrations.star.star_file import StarFile, read_star
 
-_FAMILIES = (
-    structure,
-    sets,
-    names,
-    relion5,
-    relion4,
-    relion31,
-    warp,
-    m,
-    scipion,
-    optics,
-    values,
-    poses,
-    geometry,
-    density_rules,
-)
-RULES: tuple[Rule, ...] = tuple(found for family in _FAMILIES for found in family.RULES)
+FAMILIES: Mapping[str, tuple[Rule, ...]] = {
+    "Lines of the file": structure.RULES,
+    "Files that name others": sets.RULES,
+    "Names of tomograms": names.RULES,
+    "RELION 5": relion5.RULES,
+    "RELION 4": relion4.RULES,
+    "RELION 3.1": relion31.RULES,
+    "Warp": warp.RULES,
+    "M": m.RULES,
+    "Scipion": scipion.RULES,
+    "Optics groups and pixel sizes": optics.RULES,
+    "Cells": values.RULES,
+    "Angles, shifts, classes, duplicates": poses.RULES,
+    "Places": geometry.RULES,
+    "Density under the particles": density_rules.RULES,
+}
+RULES: tuple[Rule, ...] = tuple(rule for family in FAMILIES.values() for rule in family)
 """Every rule, in the order in which findings are shown."""
 
 

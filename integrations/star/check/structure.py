@@ -194,7 +194,9 @@ def _column_number(context: Context) -> Iterator[Hit]:
             (Program.WARP, Program.M),
             error("takes the number for a part of the label, and does not find the column", _WARP_STAR),
         ),
-        Program.SCIPION: wrong("takes the number for a part of the label, and the column for an unknown one", _EMTABLE),
+        Program.SCIPION: error(
+            "stops: field names must be valid identifiers", "emtable 0.0.14 metadata.py, Reader.getRow; measured"
+        ),
     },
 )
 def _label_glued(context: Context) -> Iterator[Hit]:
@@ -243,8 +245,8 @@ def _quoted_cells(context: Context) -> Iterator[Hit]:
         ),
         Program.M: error("cannot make a species without particles", "Warp MTools/Commands/ParticleStarParsing.cs"),
         Program.SCIPION: error(
-            "makes an empty set of coordinates, which cannot be an input",
-            "reliontomo protocol_base_import_from_star.py",
+            "stops: it looks into the first row for the sampling rate",
+            "reliontomo 4.0.5 protocol_base_import_from_star.py getCoordsSRate",
         ),
     },
 )
