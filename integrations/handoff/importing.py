@@ -21,6 +21,8 @@ from cryosiam.integrations.star.star_file import read_star
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from cryosiam.domain import Picks
     from cryosiam.integrations.star.dialect import Dialect
     from cryosiam.integrations.star.exchange import FramedPicks
@@ -242,12 +244,13 @@ def _outside(request: ImportRequest, sets: Sequence[FramedPicks]) -> list[str]:
     return [told]
 
 
-def _is_outside(frame: TomogramFrame, picks: Picks) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _is_outside(frame: TomogramFrame, picks: Picks) -> NDArray[np.bool_]:
     if frame.voxel_size_angstrom is None or frame.size_xyz is None:
         return np.zeros(len(picks), bool)
     # The outermost voxels end half a voxel beyond their centres.
     voxels = picks.positions_angstrom / frame.voxel_size_angstrom
-    return ((voxels < -_HALF_VOXEL) | (voxels > np.array(frame.size_xyz) - _HALF_VOXEL)).any(axis=1)
+    beyond = (voxels < -_HALF_VOXEL) | (voxels > np.array(frame.size_xyz) - _HALF_VOXEL)
+    return np.asarray(beyond.any(axis=1))
 
 
 _HALF_VOXEL: Final = 0.5

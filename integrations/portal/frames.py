@@ -89,7 +89,8 @@ def _pixel_size(run: str, files: _Files) -> float:
 def _fits(content: dict[str, Any], path: Path, picked: PickedTomogram) -> bool:
     voxel_size = _number(content, "voxel_spacing", path)
     return (
-        picked.size_xyz == _size(content, path)
+        picked.voxel_size_angstrom is not None
+        and picked.size_xyz == _size(content, path)
         and abs(voxel_size - picked.voxel_size_angstrom) <= _TOLERANCE * voxel_size
     )
 
