@@ -19,10 +19,12 @@ from cryosiam.ports import SINK_GROUP, SOURCE_GROUP, Sink, Source
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SHIPPED_KINDS = {".py", ".typed", ".json", ".yaml", ".safetensors"}
+SHIPPED_KINDS = {".py", ".typed", ".json", ".yaml", ".safetensors", ".star"}
 REQUIREMENTS = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
 SCIPION = ROOT / "integrations" / "scipion"
 """The plug-in for Scipion: a distribution of its own, which the package does not hold."""
+HOSTS = {"pipeliner"}
+"""Packages of programs that load our plug-ins: they are there whenever the plug-in is."""
 OPTIONAL = [Requirement(line) for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
 DEVELOPMENT = [Requirement(line) for line in PROJECT["dependency-groups"]["dev"]]
 
@@ -54,7 +56,7 @@ def imported_packages() -> set[str]:
                     names |= {alias.name.partition(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     names.add(node.module.partition(".")[0])
-    return names - set(sys.stdlib_module_names) - {"cryosiam"}
+    return names - set(sys.stdlib_module_names) - {"cryosiam"} - HOSTS
 
 
 def constraints() -> dict[str, str]:

@@ -71,7 +71,7 @@ def test_particles_lie_in_the_middle_of_their_boxes(relion_folder: Path) -> None
     box = gaussian_filter(mean_box(relion_folder / "Extract" / "zarr"), 1.0)
     box -= np.median(box)
     middle = center_of_mass(np.where(box > box.max() / 2, box, 0.0))
-    # Picks of a network, not of truth: a voxel is what they scatter by, and 27 of them share the error.
+    # Picks of a network, not of truth: each scatters by about a voxel, their mean by much less.
     np.testing.assert_allclose(middle, CROP // 2, atol=0.5)
 
 
