@@ -65,7 +65,7 @@ def _table(report: Report) -> Table:
     table.add_column("", justify="right")
     table.add_column("")
     table.add_column("where", overflow="fold")
-    table.add_column(f"what {report.program.title} will do", overflow="fold")
+    table.add_column(f"what {report.program.label} will do", overflow="fold")
     for number, finding in enumerate(report.findings, start=1):
         colour = _COLOURS[finding.severity]
         file = "" if finding.file == report.path else f"{finding.file.name} "
@@ -98,8 +98,8 @@ def _density(as_read: Evidence) -> str:
 def _summary(report: Report) -> str:
     counts = report.counts
     if not report.findings:
-        return f"{report.path} is fine for {report.program.title}."
+        return f"{report.path} is fine for {report.program.label}."
     return (
-        f"{report.path} for {report.program.title}: errors {counts[Severity.ERROR]}, "
+        f"{report.path} for {report.program.label}: errors {counts[Severity.ERROR]}, "
         f"wrong results {counts[Severity.WRONG]}, notes {counts[Severity.NOTE]}."
     )

@@ -24,7 +24,7 @@ def _rows(rule: Rule) -> list[str]:
     rows = []
     for number, ((severity, does, source), programs) in enumerate(alike.items()):
         what = f"**{rule.name}**: {rule.finds}" if number == 0 else ""
-        who = ", ".join(program.title for program in programs)
+        who = ", ".join(program.label for program in programs)
         rows.append(f"| {_cell(what)} | {who} | **{severity}**: {_cell(does)} | {_cell(source)} |")
     return rows
 

@@ -172,7 +172,13 @@ class Context:
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return a column of the particles as numbers; NaN for what is none, empty where there is no such column."""
-        return numbers_of(self.table, column) if self.has(column) else np.empty(0)
+        if column not in self._numbers:
+            self._numbers[column] = numbers_of(self.table, column)
+        return self._numbers[column]
+
+    @cached_property
+    def _numbers(self) -> dict[str, NDArray[np.float64]]:
+        return {}
 
     @property
     def name_column(self) -> str | None:

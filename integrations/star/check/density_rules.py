@@ -49,7 +49,7 @@ def _mend(context: Context, mistake: Evidence) -> str:
         return f"{step} {', '.join(f'{value:.6g}' for value in half)} along x, y and z"
     if how == "mirrored":
         return (
-            f"pick on the tomogram that {context.program.title} reconstructed, or mirror the coordinates "
+            f"pick on the tomogram that {context.program.label} reconstructed, or mirror the coordinates "
             f"{rest}: voxel i becomes n - 1 - i"
         )
     if how == "with":

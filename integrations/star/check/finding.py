@@ -23,12 +23,12 @@ class Program(StrEnum):
     SCIPION = "scipion"
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """Name of the program as its makers write it."""
-        return _TITLES[self]
+        return _LABELS[self]
 
 
-_TITLES = {
+_LABELS = {
     Program.RELION5: "RELION 5",
     Program.RELION4: "RELION 4",
     Program.RELION31: "RELION 3.1",
@@ -139,7 +139,7 @@ class Finding:
     @property
     def says(self) -> str:
         """What is there and what the program does, as one sentence."""
-        return f"{self.found}: {self.program.title} {self.does}."
+        return f"{self.found}: {self.program.label} {self.does}."
 
     @property
     def where(self) -> str:

@@ -71,7 +71,8 @@ def _known(context: Context) -> Places | None:
     """Return the places where those of enough particles can be told."""
     if not context.is_particles:
         return None
-    known = np.isfinite(context.places.as_read).all(axis=1) & np.isfinite(context.places.sizes).all(axis=1)
+    sizes = np.isfinite(context.places.sizes).all(axis=1)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(context.places.as_read).all(axis=1) & sizes)
     return context.places.only(known) if known.any() else None
 
 

@@ -51,8 +51,8 @@ class Places:
     def of(context: Context) -> Places:
         """Return the places of a file's particles."""
         found = _tomograms(context)
-        pixel_sizes = np.array([_or_nan(row and row.pixel_size_angstrom) for row in found])
-        voxel_sizes = np.array([_or_nan(row and row.voxel_size_angstrom) for row in found])
+        pixel_sizes = np.array([np.nan if row is None else _or_nan(row.pixel_size_angstrom) for row in found])
+        voxel_sizes = np.array([np.nan if row is None else _or_nan(row.voxel_size_angstrom) for row in found])
         told = context.voxel_size_told
         if told is not None:
             voxel_sizes[:] = told
@@ -85,8 +85,15 @@ class Places:
     def only(self, which: NDArray[np.bool_]) -> Places:
         """Return the places of some of the particles."""
         tomograms = tuple(tomogram for tomogram, wanted in zip(self.tomograms, which, strict=True) if wanted)
-        arrays = (self.pixel_sizes, self.voxel_sizes, self.sizes, self.raw_centred, self.raw_corner)
-        return Places(tomograms, *(array[which] for array in arrays), self.program)
+        return Places(
+            tomograms,
+            self.pixel_sizes[which],
+            self.voxel_sizes[which],
+            self.sizes[which],
+            self.raw_centred[which],
+            self.raw_corner[which],
+            self.program,
+        )
 
     @property
     def reads_centred(self) -> bool:
@@ -105,9 +112,9 @@ class Places:
     def inside(self, positions_angstrom: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Tell which places lie in their tomogram; those that cannot be told do not."""
         with np.errstate(invalid="ignore"):
-            return ((positions_angstrom > -0.51 * self.pixel_sizes[:, None]) & (positions_angstrom < self.sizes)).all(
-                axis=1
-            )
+            above = positions_angstrom > -0.51 * self.pixel_sizes[:, None]
+            below = positions_angstrom < self.sizes
+        return np.asarray((above & below).all(axis=1), dtype=np.bool_)
 
 
 def _tomograms(context: Context) -> list[ListedTomogram | None]:

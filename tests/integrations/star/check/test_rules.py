@@ -285,7 +285,7 @@ def test_rule_finds_its_trap(write: Callable[..., Path], case: Case) -> None:
     assert found, [finding.rule for finding in report.findings]
     rule = next(rule for rule in RULES if rule.name == case.rule)
     assert found[0].severity is rule.effects[case.program].severity
-    assert found[0].program.title in found[0].says
+    assert found[0].program.label in found[0].says
     assert found[0].says.endswith(".")
     assert found[0].mend
     assert found[0].source
