@@ -101,6 +101,6 @@ def test_protocols_run_in_a_project(scipion: Any, tests: str, threshold_weights:
         f"{MODULE}.tests.test_protocols_cryosiam.{tests}",
         timeout_seconds=1800,
         CRYOSIAM_TEST_WEIGHTS=threshold_weights,
-        CRYOSIAM_TEST_VOXELS="0.1",
+        CRYOSIAM_TEST_VOXELS="0.15",
     )
     assert said.rstrip().endswith("OK"), said[-3000:]

@@ -68,7 +68,10 @@ class CryosiamCommand(Mixin):
 
     def _weights(self) -> str:
         trained = self.inputWeights.get()
-        return os.path.abspath(trained.getFolder()) if trained is not None else str(self.weightsName.get()).strip()
+        return os.path.abspath(trained.getFolder()) if trained is not None else self._weightsByName()
+
+    def _weightsByName(self) -> str:
+        return str(self.weightsName.get("")).strip() or DEFAULT_WEIGHTS
 
     def _runCryosiam(self, arguments: Sequence[str]) -> None:
         """Run the command; where it fails, fail with the sentence that it said.
@@ -106,10 +109,14 @@ class CryosiamCommand(Mixin):
     def _usesGpu(self) -> bool:
         return bool(self.useGpu.get())
 
+    def _threads(self) -> int:
+        return int(self.binThreads.get())
+
     def _shellVariables(self) -> str:
-        threads = max(1, self.binThreads.get())
-        variables = f"OMP_NUM_THREADS={threads} NUMBA_NUM_THREADS={threads}"
-        return f"{variables} CUDA_VISIBLE_DEVICES=%(GPU)s" if self._usesGpu() else variables
+        """Return what is set for the command alone: its threads, and the GPUs that it sees."""
+        threads = max(1, self._threads())
+        gpus = "%(GPU)s" if self._usesGpu() else ""
+        return f"OMP_NUM_THREADS={threads} NUMBA_NUM_THREADS={threads} CUDA_VISIBLE_DEVICES={gpus}"
 
 
 class CryosiamOnTomograms(CryosiamCommand):

@@ -157,7 +157,6 @@ class ProtCryosiamTrain(CryosiamCommand, EMProtocol, ProtTomoBase):
         arguments = ["train", HEADS[self.head.get()], "--copick", str(self._project()), "--labels", LABELS]
         arguments += ["--tomogram", f"{TOMOGRAM_TYPE}@{self._voxelSize():.3f}", "--from", self._weights()]
         arguments += ["--recipe", self.recipe.get().strip(), "--out", self._getExtraPath("training")]
-        arguments += ["--devices", "auto" if self._usesGpu() else "cpu"]
         if self.freezeTrunk.get() and HEADS[self.head.get()] != "dense":
             arguments.append("--freeze-trunk")
         if self.background.get() == BACKGROUND_UNKNOWN:
@@ -175,10 +174,8 @@ class ProtCryosiamTrain(CryosiamCommand, EMProtocol, ProtTomoBase):
         self._defineOutputs(**{OUTPUT: made})
         self._defineSourceRelation(self.inputTomograms, made)
 
-    def _shellVariables(self) -> str:
-        threads = max(1, self.numberOfThreads.get())
-        variables = f"OMP_NUM_THREADS={threads} NUMBA_NUM_THREADS={threads}"
-        return f"{variables} CUDA_VISIBLE_DEVICES=%(GPU)s" if self._usesGpu() else variables
+    def _threads(self) -> int:
+        return int(self.numberOfThreads.get())
 
     # --------------------------- annotations ------------------------------------------------------------------------
 
