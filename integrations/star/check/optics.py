@@ -26,7 +26,10 @@ _READS_OPTICS = (*RELION, Program.WARP, Program.M)
     "data_optics has no rlnTomoTiltSeriesPixelSize.",
     for_all(
         (Program.RELION5, Program.RELION4),
-        error('stops: "rlnTomoTiltSeriesPixelSize missing from optics MetaDataTable"', f"{_PARTICLES}:130"),
+        error(
+            'stops: "rlnTomoTiltSeriesPixelSize missing from optics MetaDataTable"',
+            f"{_PARTICLES}, constructor and getTiltSeriesPixelSize (line 130 in 5.0.1)",
+        ),
     ),
 )
 def _no_pixel_size(context: Context) -> Iterator[Hit]:

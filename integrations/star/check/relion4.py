@@ -80,8 +80,8 @@ def _tomograms5(context: Context) -> Iterator[Hit]:
     "The tomograms.star is one of RELION 4.",
     {
         Program.RELION5: note(
-            "counts rlnCoordinate* from 0, RELION 4 from 1: the same numbers lie one unbinned pixel apart where the "
-            "tomogram was reconstructed by RELION 4",
+            "takes rlnCoordinate* as they are, where RELION 4 adds 1: the same numbers lie one pixel lower along x, y and "
+            "z than where RELION 4 puts them",
             _POSITION,
         )
     },
@@ -90,8 +90,8 @@ def _tomograms4(context: Context) -> Iterator[Hit]:
     if context.tomograms is not None and context.tomograms.is_relion4:
         yield Hit(
             f"{context.tomograms.path.name} is one of RELION 4",
-            "pick on tomograms that RELION 5 reconstructed, or subtract 1 from picks made on those of RELION 4: "
-            + mend.shifted(context, CORNER, "-1"),
+            "nothing to mend for picks made on tomograms that RELION 5 reconstructed; for those of RELION 4 add 1: "
+            + mend.shifted(context, CORNER, "1"),
             block="global",
         )
 

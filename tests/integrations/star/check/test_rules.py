@@ -330,3 +330,12 @@ def test_worst_comes_first(write: Callable[..., Path]) -> None:
     report = check_star(write(having(RELION5, "particles", rlnAutopickFigureOfMerit=["nan", 1.5])), W)
     severities = [finding.severity for finding in report.findings]
     assert severities == sorted(severities, key=list(Severity).index)
+
+
+def test_mends_move_the_right_way(write: Callable[..., Path]) -> None:
+    pytom = having(RELION5, "particles", rlnLCCmax=[0.5, 0.4], rlnCutOff=[0.1, 0.1], rlnSearchStd=[0.1, 0.1])
+    far = next(f for f in check_star(write(pytom), R5).findings if f.rule == "picker-of-one-pixel")
+    assert far.mend.endswith("--add_to -2.5")
+    tomograms = write(SERIES4, "tomograms.star")
+    low = next(f for f in check_star(write(RELION4), R5, tomograms).findings if f.rule == "tomograms-of-relion4")
+    assert low.mend.endswith("--add_to 1")
