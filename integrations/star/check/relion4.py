@@ -80,8 +80,8 @@ def _tomograms5(context: Context) -> Iterator[Hit]:
     "The tomograms.star is one of RELION 4.",
     {
         Program.RELION5: note(
-            "takes rlnCoordinate* as they are, where RELION 4 adds 1: the same numbers lie one pixel lower along x, y and "
-            "z than where RELION 4 puts them",
+            "takes rlnCoordinate* as they are, where RELION 4 adds 1: the same numbers lie one pixel lower along x, y "
+            "and z than where RELION 4 puts them",
             _POSITION,
         )
     },
