@@ -90,10 +90,18 @@ def _work(folder: JobFolder, words: Sequence[str]) -> None:
     for note in flags.notes:
         reporting.note(note)
     runner = compose(_options(flags), "pick", particles_folder=folder.path.absolute()).runner(reporting)
-    conclude(runner.run(), runner, reporting)
+    outcome = runner.run()
     source = runner.project.source
     version = 4 if isinstance(source, ProjectSource) and source.hand_back.sink == "relion4" else 5
-    folder.write_nodes(write_outputs(folder.path, runner.manifest, version))
+    nodes = write_outputs(folder.path, runner.manifest, version)
+    # What was found in the other tomograms can be used, also where one of them makes the job fail.
+    folder.write_nodes(nodes)
+    conclude(outcome, runner, reporting)
+    if not nodes:
+        raise InputError(
+            "no particles were found that score enough; lower the parameter 'threshold', or look at the pictures in "
+            f"{folder.path}"
+        )
 
 
 def _options(flags: JobFlags) -> PickOptions:

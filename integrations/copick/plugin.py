@@ -9,7 +9,7 @@ import os
 
 import click
 
-_PROJECT_OPTIONS = ("--copick", "-c", "--mrc", "--help", "-h")
+_PROJECT_OPTIONS = ("--copick", "-c", "--mrc", "--relion", "--help", "-h")
 
 
 @click.command(

@@ -111,12 +111,17 @@ class JobFolder:
     def write_nodes(self, nodes: Sequence[OutputNode]) -> None:
         """Tell RELION what the job made. RELION 3.1 reads the numbers, 4 and 5 the labels, each leaving the other.
 
+        Where it made nothing there is no file, nor an earlier one.
+
         Raises
         ------
         StorageError
             If the file cannot be written.
         """
         columns = ("rlnPipeLineNodeName", "rlnPipeLineNodeType", "rlnPipeLineNodeTypeLabel")
+        if not nodes:
+            (self.path / _NODES).unlink(missing_ok=True)
+            return
         rows = [f"{node.path.as_posix()} {node.number} {node.label}" for node in nodes]
         head = [f"_{name} #{number}" for number, name in enumerate(columns, start=1)]
         text = "\n".join(["", "data_output_nodes", "", "loop_", *head, *rows, "", ""])

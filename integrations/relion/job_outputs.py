@@ -39,7 +39,7 @@ _PICKS: Final = "picks.star"
 
 
 def write_outputs(folder: Path, manifest: Manifest, relion_version: int = 5) -> list[OutputNode]:
-    """Write ``logfile.pdf`` and return the files that other jobs can take or the user can look at.
+    """Write ``logfile.pdf`` and return the files that other jobs can take or the user can look at, none without picks.
 
     Parameters
     ----------
@@ -53,17 +53,14 @@ def write_outputs(folder: Path, manifest: Manifest, relion_version: int = 5) -> 
     Raises
     ------
     InputError
-        If there are no particles: without them no other job can go on.
+        If the particles cannot be read.
     StorageError
         If the file cannot be written.
     """
     paths = [Path(location) for location in (manifest.summary.locations if manifest.summary else ())]
     stars = [path for path in paths if path.suffix == ".star" and path.name != _PICKS]
     if not stars:
-        raise InputError(
-            "no particles were found that score enough; lower the parameter 'threshold', or look at the pictures "
-            f"in {folder}"
-        )
+        return []
     _write_logfile(folder, manifest)
     kinds = [(path.name, _OPTIMISATION_SET if path.stem.endswith("optimisation_set") else _PARTICLES) for path in stars]
     named = Path(os.path.normpath(folder))

@@ -107,6 +107,24 @@ def test_a_species_no_longer_picked_leaves_no_file(project: RelionProject, weigh
     assert not any("large" in name for name in nodes())
 
 
+def test_one_bad_tomogram_fails_the_job_but_keeps_the_others(project: RelionProject, weights: Path, call: Any) -> None:
+    project.write_volume("rec_TS_02", np.ones(project.shape, np.float32))
+    result = call("relion-job", "--o", JOB, "--tomograms", TOMOGRAMS, "--weights", weights)
+    assert result.returncode == 1
+    assert "TS_02" in result.stderr
+    assert ends() == ["RELION_JOB_EXIT_FAILURE"]
+    assert f"{JOB}particles.star" in nodes()
+    assert set(starfile.read(Path(JOB) / "particles.star")["particles"]["rlnTomoName"]) == {"TS_01"}
+
+
+def test_words_of_relion4_in_a_project_of_relion4(project: RelionProject, weights: Path, call: Any) -> None:
+    project.write_star({}, ("rlnTomoTiltSeriesStarFile", "rlnTomoTomogramBinning"))
+    result = call("relion-job", "--o", JOB, "--tomograms", TOMOGRAMS, "--weights", weights, "--runs", "TS_01")
+    assert result.returncode == 0, result.stderr
+    assert nodes()[f"{JOB}particles.star"] == (3, "Particles.star.relion.tomo")
+    assert "rlnCoordinateX" in starfile.read(Path(JOB) / "particles.star", always_dict=True)["particles"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
