@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryosiam.cli.exchange_facts import tomogram_size
 from cryosiam.cli.networks_used import NetworksUsed, networks_used
 from cryosiam.cli.pick import PickOptions
 from cryosiam.errors import InputError
@@ -275,7 +276,7 @@ def _summary(
     facts: dict[str, Any] = {
         "tomograms_star": str(tomograms_star) if tomograms_star else None,
         "tilt_series_pixel_size_angstrom": options.tilt_series_pixel_size,
-        "tomogram_size_xyz": _tomogram_size(options.tomogram_size),
+        "tomogram_size_xyz": tomogram_size(options.tomogram_size),
         "binned_by_averaging": options.binned_by_averaging,
     }
     stars: list[Sink] = [adapter_class("sink", "star")(project.out)]
@@ -315,16 +316,6 @@ def _objects(text: str | None, threshold: float, species: tuple[str, ...]) -> tu
     if double is not None:
         raise InputError(f"--objects names '{double}' for more than one class, whose picks would replace each other")
     return PickSelection(threshold, classes), {name: other for name, _, other in pairs if other}
-
-
-def _tomogram_size(text: str | None) -> tuple[int, int, int] | None:
-    if text is None:
-        return None
-    try:
-        x, y, z = (int(part) for part in re.split(r"[,x ]+", text.strip()))
-    except ValueError as error:
-        raise InputError(f"--tomogram-size '{text}' is not three numbers; write it as X,Y,Z") from error
-    return x, y, z
 
 
 def _resources(options: PickOptions) -> Resources:

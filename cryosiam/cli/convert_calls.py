@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cryosiam.cli.exchange_calls import frame_facts
+from cryosiam.cli.exchange_facts import frame_facts
 from cryosiam.integrations.handoff.converting import ConvertRequest, convert_particles
 from cryosiam.integrations.star.dialect import load_dialect
 from cryosiam.integrations.writable import refuse_read_only

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
 
+from cryosiam.cli.exchange_facts import frame_facts, optics_of
 from cryosiam.errors import InputError
 from cryosiam.integrations.handoff.exporting import ExportRequest, prepare_export, write_export
-from cryosiam.integrations.handoff.frames import FrameFacts
 from cryosiam.integrations.handoff.importing import ImportRequest, prepare_import, write_import
 from cryosiam.integrations.handoff.next_steps import next_step
 from cryosiam.integrations.star.dialect import load_dialect
-from cryosiam.integrations.star.frame import Optics
 from cryosiam.integrations.writable import refuse_read_only
 from cryosiam.pipeline.progress import reporter
 from cryosiam.ports import ProductKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from cryosiam.cli.export import ExportOptions
     from cryosiam.cli.import_ import ImportOptions
@@ -40,7 +36,7 @@ def export_project(options: ExportOptions) -> None:
         dialect=load_dialect(options.to),
         runs=tuple(options.runs) if options.runs else None,
         tomogram=options.tomogram,
-        facts=replace(frame_facts(options), optics=_optics(options.optics), tomogram_files=options.tomogram_files),
+        facts=replace(frame_facts(options), optics=optics_of(options.optics), tomogram_files=options.tomogram_files),
         threshold=options.threshold,
     )
     with reporter(options.quiet) as reporting:
@@ -99,76 +95,6 @@ def import_particles(options: ImportOptions) -> None:
         reporting.note(f"{_text(prepared.counts, prepared.runs)} into {where}{new}:")
         for path in paths:
             reporting.note(f"  {path}")
-
-
-class _FrameOptions(Protocol):
-    tomograms_star: Path | None
-    portal: Path | None
-    warp_xml: Path | None
-    tilt_series_pixel_size: float | None
-    tomogram_size: str | None
-    binned_by_averaging: int
-    names: list[str] | None
-    voxel_size: float | None
-
-
-def frame_facts(options: _FrameOptions) -> FrameFacts:
-    """Return what the options say of how tomograms lie in the other program's frame.
-
-    Raises
-    ------
-    InputError
-        If an option is malformed or impossible.
-    """
-    return FrameFacts(
-        tomograms_star=options.tomograms_star,
-        portal=options.portal,
-        warp_xml=options.warp_xml,
-        tilt_series_pixel_size_angstrom=options.tilt_series_pixel_size,
-        tomogram_size_xyz=_tomogram_size(options.tomogram_size),
-        binned_by_averaging=options.binned_by_averaging,
-        names=_names(options.names or []),
-        voxel_size_angstrom=options.voxel_size,
-    )
-
-
-def _tomogram_size(text: str | None) -> tuple[int, int, int] | None:
-    if text is None:
-        return None
-    try:
-        x, y, z = (int(part) for part in re.split(r"[,x ]+", text.strip()))
-    except ValueError as error:
-        raise InputError(f"--tomogram-size '{text}' is not three numbers; write it as X,Y,Z") from error
-    return x, y, z
-
-
-def _optics(text: str | None) -> Optics | None:
-    if text is None:
-        return None
-    try:
-        voltage, aberration, contrast = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"--optics '{text}' is not three numbers; write it as KV,CS,Q0, such as 300,2.7,0.1"
-        ) from error
-    if not (math.isfinite(voltage + aberration + contrast) and voltage > 0 <= contrast <= 1):
-        raise InputError(f"--optics '{text}' is no optics; write it as KV,CS,Q0, such as 300,2.7,0.1")
-    return Optics(_OPTICS_NAME, voltage, aberration, contrast)
-
-
-_OPTICS_NAME: Final = "opticsGroup1"
-"""What RELION names the first group."""
-
-
-def _names(pairs: list[str]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for pair in pairs:
-        run, equals, name = pair.partition("=")
-        if not (run and equals and name):
-            raise InputError(f"--name '{pair}' is not a pair; write it as RUN=NAME")
-        if names.setdefault(run, name) != name:
-            raise InputError(f"--name gives run '{run}' two names, {names[run]} and {name}; leave one out")
-    return names
 
 
 def _objects(texts: list[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from cryosiam.integrations.handoff.names import Match, match_names, missing_run
 from cryosiam.integrations.star.frame import TomogramFrame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from cryosiam.integrations.star.frame import Optics
@@ -149,78 +149,9 @@ def frames_of(
         the tomogram that was picked, or a file cannot be used.
     """
     matches = _matches(picked, facts, known_tomograms(facts, picked) if known is None else known)
-    frames = {entry.run: _frame(entry, matches[entry.run].tomogram, facts) for entry in picked}
-    notes = [*_naming(matches, facts.where), *_doubts(picked, frames, matches, facts.where)]
+    frames = {entry.run: frame_of(entry, matches[entry.run].tomogram, facts) for entry in picked}
+    notes = [*naming(matches, facts.where), *doubts(picked, frames, matches, facts.where)]
     return Frames(frames, tuple(notes))
-
-
-@dataclass(frozen=True)
-class NamedFrames:
-    """Frames of the tomograms that a file names.
-
-    Parameters
-    ----------
-    by_name
-        Frame of every name that is a run of the project.
-    unknown
-        The names that are none.
-    notes
-        Sentences on how names were matched and what was not checked.
-    """
-
-    by_name: Mapping[str, TomogramFrame]
-    unknown: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def frames_of_names(
-    names: Sequence[str], runs: Sequence[str], picked: Callable[[str], PickedTomogram], facts: FrameFacts
-) -> NamedFrames:
-    """Return the frames of tomograms that a particle file names.
-
-    Parameters
-    ----------
-    names
-        Names as the file has them, with path and ending.
-    runs
-        Runs of the project that come into question.
-    picked
-        Gives the tomogram of a run that positions shall be in.
-    facts
-        What the user gave.
-
-    Raises
-    ------
-    InputError
-        As `frames_of`; a name that is no run is no error.
-    """
-    stray = next((run for run in facts.names if run not in runs), None)
-    if stray is not None:
-        raise InputError(f"--name {stray}={facts.names[stray]}: the project has no run '{stray}'; correct it")
-    if list(names) == [""]:
-        return _frame_of_nameless(runs, picked, facts)
-    listed = known_tomograms(facts, [picked(run) for run in runs] if facts.portal is not None else [])
-    where = facts.where or "the file"
-    if listed is None:
-        named = {name: Match(KnownTomogram(name, tomogram_path=name)) for name in names}
-    else:
-        named = match_names(names, listed, where, paths={name: name for name in names})
-    known = {match.tomogram.name: name for name, match in named.items()}
-    given = {run: named[name].tomogram.name if name in named else name for run, name in facts.names.items()}
-    matches = match_names(runs, [match.tomogram for match in named.values()], where, given)
-    entries = [picked(run) for run in matches]
-    frames = {entry.run: _frame(entry, matches[entry.run].tomogram, facts) for entry in entries}
-    by_name = {known[frame.name]: replace(frame, name=known[frame.name]) for frame in frames.values()}
-    notes = [*_naming(named, where), *_naming(matches, where), *_doubts(entries, frames, matches, where)]
-    return NamedFrames(by_name, tuple(name for name in names if name not in by_name), tuple(dict.fromkeys(notes)))
-
-
-def _frame_of_nameless(runs: Sequence[str], picked: Callable[[str], PickedTomogram], facts: FrameFacts) -> NamedFrames:
-    """Return the frame for a file that names no tomogram: that of the only run."""
-    if len(runs) != 1:
-        raise InputError("the file does not say which tomogram its particles are of; give that one with --run")
-    frames = frames_of([picked(runs[0])], facts)
-    return NamedFrames({"": replace(frames.by_run[runs[0]], name="")}, (), frames.notes)
 
 
 def known_tomograms(facts: FrameFacts, picked: Sequence[PickedTomogram]) -> tuple[KnownTomogram, ...] | None:
@@ -257,7 +188,14 @@ def _matches(
     return matches
 
 
-def _frame(picked: PickedTomogram, known: KnownTomogram, facts: FrameFacts) -> TomogramFrame:
+def frame_of(picked: PickedTomogram, known: KnownTomogram, facts: FrameFacts) -> TomogramFrame:
+    """Return the frame of a tomogram that both programs know.
+
+    Raises
+    ------
+    InputError
+        If what is stated contradicts itself or the size of the tomogram that was picked.
+    """
     size = known.unbinned_size_xyz or facts.tomogram_size_xyz
     if size is not None and facts.tomogram_size_xyz is not None and tuple(size) != tuple(facts.tomogram_size_xyz):
         raise InputError(
@@ -329,7 +267,7 @@ def check_sizes(frame: TomogramFrame) -> None:
         )
 
 
-def _naming(matches: Mapping[str, Match], where: str) -> list[str]:
+def naming(matches: Mapping[str, Match], where: str) -> list[str]:
     """Return a sentence for every way of matching other than by the same name."""
     by_how: dict[str, list[str]] = defaultdict(list)
     for run, match in matches.items():
@@ -338,9 +276,10 @@ def _naming(matches: Mapping[str, Match], where: str) -> list[str]:
     return [f"names in {where}: {_some(pairs)} ({how})" for how, pairs in by_how.items()]
 
 
-def _doubts(
+def doubts(
     picked: Sequence[PickedTomogram], frames: Mapping[str, TomogramFrame], matches: Mapping[str, Match], where: str
 ) -> list[str]:
+    """Return sentences on what could not be compared, or does not fit well."""
     notes = []
     bare = [entry.run for entry in picked if entry.voxel_size_angstrom is None]
     if bare:

@@ -14,7 +14,8 @@ from cryosiam.errors import InputError
 from cryosiam.integrations.copick.imported_picks import ImportedPicks, PicksImporter
 from cryosiam.integrations.copick.picked_tomogram import picked_tomogram
 from cryosiam.integrations.copick.project import CopickProject
-from cryosiam.integrations.handoff.frames import FrameFacts, NamedFrames, frames_of_names
+from cryosiam.integrations.handoff.frames import FrameFacts
+from cryosiam.integrations.handoff.named_frames import NamedFrames, frames_of_names
 from cryosiam.integrations.star.exchange import read_particles
 from cryosiam.integrations.star.star_file import read_star
 
