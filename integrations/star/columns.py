@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -113,7 +114,7 @@ class Columns:
         sizes = np.unique(self._unit[rows])
         return float(sizes[0]) if len(sizes) == 1 else None
 
-    @property
+    @cached_property
     def _normalised(self) -> bool:
         """Whether coordinates are shares of the tomogram's size, as Warp's template matching writes them."""
         shares = (self._numbers >= 0).all() and (self._numbers <= 1).all()
@@ -183,6 +184,9 @@ class Columns:
             names = [f"rlnOrigin{axis}{suffix}" for axis in "XYZ"]
             if any(name in self._rows for name in names):
                 return self._with_zeros(names), in_pixels, self._subtomograms()
+        moved = [self._column(f"matrix.{row}3") for row in range(3)]
+        if all(moved):  # copick: a point lies at its location and the last column of its matrix
+            return -self._stacked([name for name in moved if name is not None]), False, None
         shifts = [self._column(f"dynamo_shift.{axis}") for axis in AXES]
         if all(shifts):
             return -self._stacked([name for name in shifts if name is not None]), True, None

@@ -182,9 +182,9 @@ def _never_zero(rotations: Floats) -> Floats:
 
 
 def _write_matrix(rotations: Floats) -> Floats:
-    matrices = np.tile(np.eye(4), (len(rotations), 1, 1))
-    matrices[:, :3, :3] = rotations
-    return matrices.reshape(-1, 16)
+    matrices = np.zeros((len(rotations), 3, 4))
+    matrices[:, :, :3] = rotations
+    return matrices.reshape(-1, 12)
 
 
 _RELION: Final = ("rot", "tilt", "psi")
@@ -195,13 +195,13 @@ ORIENTATIONS: Final[Mapping[str, Orientation]] = {
     "dynamo_euler": Orientation(("tdrot", "tilt", "narot"), dynamo_euler_deg, rotations_from_dynamo_euler),
     "m_species_euler": Orientation(_RELION, relion_euler_deg, rotations_from_relion_euler),
     "matrix": Orientation(
-        tuple(f"{row}{column}" for row in range(4) for column in range(4)),
+        tuple(f"{row}{column}" for row in range(3) for column in range(4)),
         _write_matrix,
-        lambda numbers: np.ascontiguousarray(numbers.reshape(-1, 4, 4)[:, :3, :3]),
+        lambda numbers: np.ascontiguousarray(numbers.reshape(-1, 3, 4)[:, :, :3]),
     ),
     "no_further_euler": Orientation(
         _RELION, lambda rotations: np.zeros((len(rotations), 3)), rotations_from_relion_euler
     ),
 }
-"""Orientations: RELION's angles, those that Warp keeps, RELION's angles of the subtomogram, Dynamo's, copick's matrix,
-and the zeros that the angles of a particle are where its subtomogram has the orientation."""
+"""Orientations: RELION's angles, those that Warp keeps, RELION's angles of the subtomogram, Dynamo's, M's, the rows of
+copick's matrix, and the zeros that the angles of a particle are where its subtomogram has the orientation."""

@@ -188,7 +188,7 @@ def _block_starts(text: str) -> list[int]:
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
+def collector_at_rest() -> Iterator[None]:
     """Keep the garbage collector from looking at the lists of cells again and again, which takes most of the time."""
     enabled = gc.isenabled()
     gc.disable()
@@ -269,19 +269,19 @@ class _BlockReader:
         text = self._text[self._at : self._end]
         following = _NEXT_TABLE.search(text) if any(sign in text for sign in _MAYBE_NEXT_TABLE) else None
         text = text if following is None else text[: following.start()]
-        columns = self._columns(text, len(labels))
+        with collector_at_rest():
+            columns = self._columns(text, len(labels))
         self._at += len(text)
         table = {name: np.array(cells, dtype=object) for name, cells in zip(labels, columns, strict=True)}
         return StarBlock(self._name, table, True, self._path)
 
     def _columns(self, text: str, count: int) -> list[Sequence[str]]:
         split = _cells if any(character in text for character in "'\"#") else str.split
-        with _collector_at_rest():
-            rows = [split(line) for line in text.splitlines()]
-            if not set(map(len, rows)) <= {count}:
-                self._refuse_other_lengths(rows, count)
-                rows = [row for row in rows if row]
-            return list(zip(*rows, strict=True)) if rows else [()] * count
+        rows = [split(line) for line in text.splitlines()]
+        if not set(map(len, rows)) <= {count}:
+            self._refuse_other_lengths(rows, count)
+            rows = [row for row in rows if row]
+        return list(zip(*rows, strict=True)) if rows else [()] * count
 
     def _refuse_other_lengths(self, rows: Sequence[Sequence[str]], count: int) -> None:
         for number, row in enumerate(rows, start=self._number()):

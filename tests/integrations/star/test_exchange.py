@@ -218,7 +218,7 @@ def test_csv_holds_everything(tmp_path: Path) -> None:
     for entry, back in zip(ours, read_particles(path, None).sets, strict=True):
         np.testing.assert_array_equal(back.picks.positions_angstrom, entry.picks.positions_angstrom)
         np.testing.assert_array_equal(back.picks.scores, entry.picks.scores)
-        np.testing.assert_array_equal(back.picks.rotations, entry.picks.rotations)  # type: ignore[arg-type]
+        np.testing.assert_allclose(back.picks.rotations, entry.picks.rotations, atol=1e-9)  # type: ignore[arg-type]
         np.testing.assert_array_equal(back.picks.radii_angstrom, entry.picks.radii_angstrom)  # type: ignore[arg-type]
 
 

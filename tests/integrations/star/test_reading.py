@@ -296,6 +296,20 @@ def test_tables_that_are_wrong(tmp_path: Path, name: str, text: str, words: str)
         read_particles(tmp_path / name, [FRAME])
 
 
+def test_csv_of_copick(tmp_path: Path) -> None:
+    """A point lies at its location and the translation of its matrix."""
+    formats = pytest.importorskip("copick.util.formats")
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotations_from_relion_euler([[10, 20, 30]])[0]
+    matrix[:3, 3] = [1, 2, 3]
+    formats.write_picks_csv(str(tmp_path / "a.csv"), "TS_01", np.array([[10.0, 20, 30]]), matrix[None], np.array([0.5]))
+    (entry,) = read_particles(tmp_path / "a.csv", None).sets
+    assert entry.picks.positions_angstrom.tolist() == [[11, 22, 33]]
+    assert entry.picks.scores.tolist() == [0.5]
+    assert entry.picks.rotations is not None
+    np.testing.assert_allclose(entry.picks.rotations[0], matrix[:3, :3])
+
+
 def test_dynamo_tables(tmp_path: Path) -> None:
     names = [column.name for column in load_dialect("dynamo").particles.columns]
     row = dict.fromkeys(names, "0") | {"x": "10.5", "y": "20.5", "z": "30.5", "dx": "1", "dz": "-2", "tomo": "3"}
