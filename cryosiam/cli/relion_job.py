@@ -37,8 +37,8 @@ EPILOG = (
     "[b]In RELION[/]\n\n"
     "External executable: cryosiam relion-job\n\n"
     "Input micrographs: Tomograms/job006/tomograms.star, or parameter [b]tomograms[/] with that value\n\n"
-    "Parameters, all optional: weights, objects, threshold, tomogram (reconstructed, halves, denoised), runs, "
-    "contrast, low_pass, binned_by_averaging, device, gpu, memory\n\n"
+    "Parameters, all optional: weights, objects, nothing_else, threshold, tomogram (reconstructed, halves, denoised), "
+    "runs, contrast, low_pass, binned_by_averaging, device, gpu, memory\n\n"
     "[b]Examples[/]\n\n"
     "cryosiam relion-job --o External/job007/ --in_mics Tomograms/job006/tomograms.star --threshold 0.5 --j 4\n\n"
     "cryosiam relion-job --job-star > job.star\n\n"
@@ -133,9 +133,18 @@ def _gpu(text: str) -> str:
     return f"cuda:{int(text.replace(':', ',').split(',')[0])}"
 
 
+def _yes(text: str) -> bool:
+    """Return whether RELION's Yes or No, or the like, is a yes."""
+    answers = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if text.lower() not in answers:
+        raise ValueError(text)
+    return answers[text.lower()]
+
+
 _SETTINGS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "weights": ("weights", str),
     "objects": ("objects", str),
+    "nothing-else": ("nothing_else", _yes),
     "threshold": ("threshold", float),
     "tomogram": ("tomogram", str),
     "runs": ("runs", _words),
@@ -153,4 +162,5 @@ _WANTED: Final[dict[Callable[[str], Any], str]] = {
     int: "a whole number",
     ContrastChoice: "auto, dark or bright",
     _gpu: "the number of a GPU",
+    _yes: "Yes or No",
 }

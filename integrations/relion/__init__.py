@@ -1,1 +1,1 @@
-"""RELION STAR files as sink of picks."""
+"""RELION: its projects as source, STAR files for it as sinks, and our External job."""

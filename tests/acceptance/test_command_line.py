@@ -49,7 +49,14 @@ def test_version(call: Any) -> None:
 
 def test_adapters(call: Any) -> None:
     lines = call("adapters").stdout.splitlines()
-    for name, can in (("copick", "tomograms"), ("mrc", "segmentations"), ("star", "scores"), ("relion5", "classes")):
+    for name, can in (
+        ("copick", "tomograms"),
+        ("mrc", "segmentations"),
+        ("relion", "tomograms"),
+        ("star", "scores"),
+        ("relion4", "classes"),
+        ("relion5", "classes"),
+    ):
         assert any(line.startswith(name) and can in line for line in lines)
 
 

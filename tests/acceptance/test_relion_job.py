@@ -133,6 +133,7 @@ def test_words_of_relion4_in_a_project_of_relion4(project: RelionProject, weight
         (("--in_mics", TOMOGRAMS, "--threshold", "much"), "--threshold 'much' cannot be read as a number"),
         (("--in_mics", TOMOGRAMS, "--contrast", "grey"), "auto, dark or bright"),
         (("--in_mics", TOMOGRAMS, "--gpu", "first"), "the number of a GPU"),
+        (("--in_mics", TOMOGRAMS, "--nothing_else", "perhaps"), "Yes or No"),
         (("--in_mics", TOMOGRAMS, "--j", "many"), "--j 'many' is not a number of threads"),
         (("--in_mics", TOMOGRAMS, "--threshold", "1"), "no particles were found that score enough"),
     ],
