@@ -29,7 +29,7 @@ from cryosiam.integrations.star.check.volumes import OpenVolume, open_volume
 
 Places = NDArray[np.float64]
 COUNTS = (30, 100)
-SEEDS = (0, 1)
+RANDOM_SETS = 5
 
 MISTAKES: dict[str, tuple[str, Callable[[Places, Places], Places]]] = {
     "z mirrored": ("mirrored along z", lambda v, n: np.column_stack([v[:, 0], v[:, 1], n[2] - 1 - v[:, 2]])),
@@ -105,14 +105,17 @@ def measure(sets: Iterator[tuple[str, OpenVolume, Places]], tally: Tally, offset
         for wanted in COUNTS:
             if len(voxels) < wanted:
                 continue
-            for seed in SEEDS:
-                rng = np.random.default_rng(seed)
-                some = voxels[rng.choice(len(voxels), wanted, replace=False)]
-                key = str(wanted)
-                tally.take("none: particles as they are", key, verdict(volume, some), None)
-                tally.take("none: places at random", key, verdict(volume, rng.uniform(0, 1, some.shape) * size), None)
+            rng = np.random.default_rng(wanted)
+            some = voxels[rng.choice(len(voxels), wanted, replace=False)]
+            spoilt = some.copy()
+            spoilt[::2] = rng.uniform(0, 1, spoilt[::2].shape) * size
+            for _ in range(RANDOM_SETS):
+                at_random = rng.uniform(0, 1, some.shape) * size
+                tally.take("none: places at random", str(wanted), verdict(volume, at_random), None)
+            for key, places in ((str(wanted), some), (f"{wanted}, half of them false", spoilt)):
+                tally.take("none: particles as they are", key, verdict(volume, places), None)
                 for what, (truth, make) in MISTAKES.items():
-                    tally.take(what, key, verdict(volume, make(some, size)), truth)
+                    tally.take(what, key, verdict(volume, make(places, size)), truth)
         offset = offset_of([Particles(volume, voxels * volume.voxel_size_angstrom, False, 4.0, 2.5)])
         if offset is not None:
             offsets.append(float(np.linalg.norm(offset.angstrom)))
@@ -122,7 +125,7 @@ def measure(sets: Iterator[tuple[str, OpenVolume, Places]], tally: Tally, offset
 def table(tally: Tally) -> str:
     """Return the counts as a table."""
     lines = ["| mistake | particles | right | wrong | no answer |", "| --- | --- | --- | --- | --- |"]
-    for (what, count), (right, wrong, silent) in tally.rows.items():
+    for (what, count), (right, wrong, silent) in sorted(tally.rows.items(), key=lambda row: row[0][1]):
         lines.append(f"| {what} | {count} | {right or ''} | {wrong or ''} | {silent or ''} |")
     return "\n".join(lines)
 

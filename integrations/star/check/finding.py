@@ -38,7 +38,6 @@ _LABELS = {
 }
 
 RELION = (Program.RELION5, Program.RELION4, Program.RELION31)
-ALL = tuple(Program)
 
 
 class Severity(StrEnum):

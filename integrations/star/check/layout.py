@@ -25,8 +25,6 @@ class Label:
     ----------
     name
         Without ``_``, as a program that splits at blanks sees it.
-    line
-        Line of the file, from 1.
     number
         The number behind ``#``, where there is one.
     glued
@@ -34,7 +32,6 @@ class Label:
     """
 
     name: str
-    line: int
     number: int | None
     glued: bool = False
 
@@ -47,8 +44,6 @@ class BlockLayout:
     ----------
     name
         Without ``data_``.
-    line
-        Its line, from 1.
     is_loop
         True for a table, False for a list or an empty block.
     labels
@@ -58,7 +53,7 @@ class BlockLayout:
     ragged
         Rows (from 1) whose number of cells is not that of the labels; the first 1000.
     comments
-        Rows (from 1) before which a comment stands among the rows; the first 1000.
+        Rows (from 1) before which a comment stands, one more than there are for a comment right behind the last one.
     blank_after
         Row after which a blank line stands although rows follow, or None.
     quoted
@@ -66,7 +61,6 @@ class BlockLayout:
     """
 
     name: str
-    line: int
     is_loop: bool = False
     labels: list[Label] = field(default_factory=list)
     rows: int = 0
@@ -93,14 +87,11 @@ class Layout:
         First line that ends in CR LF, or None.
     compressed
         True for a file packed by gzip.
-    loops_without_block
-        True where a loop stands before any ``data_`` line.
     """
 
     blocks: list[BlockLayout] = field(default_factory=list)
     windows_line: int | None = None
     compressed: bool = False
-    loops_without_block: bool = False
 
     def block(self, name: str) -> BlockLayout | None:
         """Return the first block of that name."""
@@ -124,8 +115,8 @@ def read_layout(path: Path) -> Layout:
     crlf = content.find("\r\n")
     if crlf >= 0:
         layout.windows_line = content.count("\n", 0, crlf) + 1
-    for number, line in enumerate(content.split("\n"), start=1):
-        reader.take(number, line)
+    for line in content.split("\n"):
+        reader.take(line)
     return layout
 
 
@@ -150,54 +141,55 @@ class _Reader:
         self._block: BlockLayout | None = None
         self._in_rows = False
         self._blank_after: int | None = None
-        self._comment = False
 
-    def take(self, number: int, line: str) -> None:
+    def take(self, line: str) -> None:
         stripped = line.strip()
         if stripped.startswith("data_"):
-            self._open(stripped[5:].split(maxsplit=1)[0] if len(stripped) > 5 else "", number)
+            self._open(stripped[5:].split(maxsplit=1)[0] if len(stripped) > 5 else "")
         elif not stripped:
             if self._in_rows and self._block is not None and self._block.rows and self._blank_after is None:
                 self._blank_after = self._block.rows
         elif stripped.startswith("#"):
-            self._comment = self._in_rows and self._blank_after is None
+            self._hold_comment()
         elif stripped.split(maxsplit=1)[0] == "loop_":
-            self._loop(number)
+            self._loop()
         elif self._block is not None:
-            self._line(number, stripped)
+            self._line(stripped)
 
-    def _open(self, name: str, number: int) -> None:
-        self._block = BlockLayout(name, number)
+    def _hold_comment(self) -> None:
+        block = self._block
+        if block is not None and self._in_rows and self._blank_after is None and len(block.comments) < _MOST:
+            block.comments.append(block.rows + 1)
+
+    def _open(self, name: str) -> None:
+        self._block = BlockLayout(name)
         self._layout.blocks.append(self._block)
-        self._in_rows, self._blank_after, self._comment = False, None, False
+        self._in_rows, self._blank_after = False, None
 
-    def _loop(self, number: int) -> None:
+    def _loop(self) -> None:
         if self._block is None:
-            self._layout.loops_without_block = True
-            self._open("", number)
+            self._open("")
         assert self._block is not None
         if self._block.labels:
-            self._open(self._block.name, number)
+            self._open(self._block.name)
         self._block.is_loop = True
-        self._in_rows, self._blank_after, self._comment = False, None, False
+        self._in_rows, self._blank_after = False, None
 
-    def _line(self, number: int, stripped: str) -> None:
+    def _line(self, stripped: str) -> None:
         assert self._block is not None
         if stripped[0] == "_" and not (self._in_rows and self._block.rows):
-            self._label(number, stripped)
+            self._label(stripped)
             self._in_rows = self._block.is_loop
         elif self._block.is_loop:
             self._row(stripped)
 
-    def _label(self, number: int, stripped: str) -> None:
+    def _label(self, stripped: str) -> None:
         assert self._block is not None
         name, _, rest = stripped[1:].partition("#")
         words = name.split()
         glued = bool(words) and "#" in stripped and not name[-1:].isspace() and len(words) == 1
         found = _NUMBER.search("#" + rest) if "#" in stripped and self._block.is_loop else None
-        self._block.labels.append(
-            Label(words[0] if words else "", number, int(found.group(1)) if found else None, glued)
-        )
+        self._block.labels.append(Label(words[0] if words else "", int(found.group(1)) if found else None, glued))
 
     def _row(self, stripped: str) -> None:
         block = self._block
@@ -205,9 +197,6 @@ class _Reader:
         if self._blank_after is not None and block.blank_after is None:
             block.blank_after = self._blank_after
         block.rows += 1
-        if self._comment and len(block.comments) < _MOST:
-            block.comments.append(block.rows)
-        self._comment = False
         cells = len(stripped.split())
         if any(quote in stripped for quote in _QUOTES):
             quoted = _quoted_cells(stripped)

@@ -111,7 +111,7 @@ def _ragged_row(context: Context) -> Iterator[Hit]:
 
 @rule(
     "comment-in-table",
-    "A comment line stands between the rows of a table.",
+    "A comment line stands between the rows of a table, or right behind them.",
     {
         **for_all(
             RELION,
@@ -126,13 +126,12 @@ def _ragged_row(context: Context) -> Iterator[Hit]:
 )
 def _comment_in_table(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
-        if block.comments:
-            yield Hit(
-                f"a comment stands before row {block.comments[0]} of data_{block.name}",
-                mend.export(context),
-                block=block.name,
-                row=block.comments[0],
-            )
+        # RELION skips comments among labels, and so before the first row.
+        first = 2 if context.program in RELION else 1
+        row = next((row for row in block.comments if row >= first and block.rows), None)
+        if row is not None:
+            where = f"before row {row}" if row <= block.rows else "right behind the last row"
+            yield Hit(f"a comment stands {where} of data_{block.name}", mend.export(context), block=block.name, row=row)
 
 
 @rule(
@@ -188,7 +187,11 @@ def _column_number(context: Context) -> Iterator[Hit]:
     "No blank stands between a label and the number behind it.",
     {
         **for_all(
-            RELION, wrong("cuts the last letter off the label and keeps the column as an unknown one", _READ_LOOP)
+            RELION,
+            error(
+                "cuts the last letter off the label, takes the column for an unknown one, and stops where it needs it",
+                _READ_LOOP,
+            ),
         ),
         **for_all(
             (Program.WARP, Program.M),

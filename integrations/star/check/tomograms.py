@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cryosiam.errors import InputError
@@ -79,7 +80,7 @@ class ListedTomograms:
         """Return the tomogram of that name."""
         return self._by_name.get(name)
 
-    @property
+    @cached_property
     def _by_name(self) -> dict[str, ListedTomogram]:
         return {row.name: row for row in self.rows}
 
