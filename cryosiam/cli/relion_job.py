@@ -62,11 +62,9 @@ def relion_job(context: typer.Context) -> None:
         try:
             _work(folder, context.args)
             end = JobEnd.SUCCESS
-        except CryoSiamError as error:
-            sys.stderr.write(f"error: {error}\n")
-        except BaseException:
+        except BaseException as error:
             if not requests.any:
-                traceback.print_exc()
+                _report(error)
         finally:
             requests.close()
             if requests.any and end is not JobEnd.SUCCESS:
@@ -76,6 +74,17 @@ def relion_job(context: typer.Context) -> None:
             sys.stderr.flush()
             folder.end(end)
     raise typer.Exit({JobEnd.SUCCESS: 0, JobEnd.FAILURE: 1, JobEnd.ABORTED: STOPPED}[end])
+
+
+def _report(error: BaseException) -> None:
+    """Write a sentence to run.err for what a user can mend, else the trace."""
+    from cryosiam.pipeline.storage import storage_error
+
+    known = storage_error(error, "cannot write") if isinstance(error, OSError) else None
+    if isinstance(known or error, CryoSiamError):
+        sys.stderr.write(f"error: {known or error}\n")
+    else:
+        traceback.print_exception(error)
 
 
 def _work(folder: JobFolder, words: Sequence[str]) -> None:
