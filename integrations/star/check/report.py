@@ -28,7 +28,7 @@ from cryosiam.integrations.star.check import (
 from cryosiam.integrations.star.check.context import Context, Kind
 from cryosiam.integrations.star.check.density import Evidence
 from cryosiam.integrations.star.check.finding import Finding, Program, Rule, Severity
-from cryosiam.integrations.star.check.layout import Layout, read_layout
+from cryosiam.integrations.star.check.layout import read_layout
 from cryosiam.integrations.star.check.tomograms import read_listed_tomograms
 from cryosiam.integrations.star.check.volumes import tomograms_of_files
 from cryosiam.integrations.star.check.words import PARTICLES_FILE, TOMOGRAMS_FILE
@@ -140,13 +140,15 @@ def check_star(
     layout = read_layout(path)
     listed = None if tomograms is None else read_listed_tomograms(tomograms)
     star, unread = _tables(path)
+    if unread is not None and not layout.blocks:
+        raise InputError(unread)
     context = Context(path, program, layout, star, listed, voxel_size_angstrom)
     if context.kind is Kind.TOMOGRAMS and star is not None and listed is None:
         context = replace(context, tomograms=read_listed_tomograms(path))
     if tomogram_files:
         context = replace(context, given_frames=tomograms_of_files(context, tomogram_files))
     findings = [finding for rule in RULES for finding in rule.findings(context)]
-    if unread is not None and not _explained(layout, findings):
+    if unread is not None and not _explained(findings):
         raise InputError(unread)
     findings = _sorted(findings)
     particles = None if context.table is None else len(context.table)
@@ -180,5 +182,5 @@ def _tables(path: Path) -> tuple[StarFile | None, str | None]:
         return None, str(error)
 
 
-def _explained(layout: Layout, findings: list[Finding]) -> bool:
-    return bool(layout.blocks) and any(finding.severity is not Severity.NOTE for finding in findings)
+def _explained(findings: list[Finding]) -> bool:
+    return any(finding.severity is not Severity.NOTE for finding in findings)
