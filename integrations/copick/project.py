@@ -94,8 +94,15 @@ class CopickProject:
         with logging_kept():
             return [str(run.name) for run in self.root.runs]
 
-    def select_runs(self, names: Sequence[str] | None) -> list[str]:
+    def select_runs(self, names: Sequence[str] | None, number_is_fine: bool = False) -> list[str]:
         """Return the runs a user asks for, in the project's order; all of them for None.
+
+        Parameters
+        ----------
+        names
+            Names of the runs.
+        number_is_fine
+            Allow names that read as numbers.
 
         Raises
         ------
@@ -105,7 +112,7 @@ class CopickProject:
         there = self.run_names()
         wanted = list(names) if names else there
         for name in wanted:
-            check_run_name(name, str(self.config.path))
+            check_run_name(name, str(self.config.path), number_is_fine)
             self._check_nested(name)
             if name not in there:
                 near = difflib.get_close_matches(name, there, n=3, cutoff=0.5) or there[:5]

@@ -101,7 +101,7 @@ def prepare_export(request: ExportRequest) -> Export:
         itself.
     """
     project = CopickProject(request.config_path)
-    runs = project.select_runs(request.runs)
+    runs = project.select_runs(request.runs, number_is_fine=True)
     groups: dict[tuple[str, str], list[_Read]] = defaultdict(list)
     for entry in find_pick_sets(project, runs, request.uris):
         stored = read_pick_set(entry)

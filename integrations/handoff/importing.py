@@ -122,7 +122,7 @@ def prepare_import(request: ImportRequest) -> Import:
         If the project cannot be written.
     """
     project = CopickProject(request.config_path)
-    runs = project.select_runs(request.runs)
+    runs = project.select_runs(request.runs, number_is_fine=True)
     writer = importer(request)
     facts = _with_tomograms_star(request)
     found: list[NamedFrames] = []

@@ -34,6 +34,8 @@ class _Facts:
         Diameter of the particles.
     voxel_size_angstrom, pixel_size_angstrom
         Of the tomogram and of the tilt series.
+    unbinned_size_xyz
+        Size that the centre follows from, where it is no file of RELION that states it.
     """
 
     folder: str
@@ -43,6 +45,7 @@ class _Facts:
     diameter_angstrom: float | None
     voxel_size_angstrom: float | None
     pixel_size_angstrom: float | None
+    unbinned_size_xyz: tuple[float, float, float] | None
 
     @property
     def first(self) -> str:
@@ -97,6 +100,7 @@ def next_step(request: ExportRequest, export: Export, folder: Path, paths: Seque
         diameter_angstrom=None if radius is None else 2 * radius,
         voxel_size_angstrom=frame.voxel_size_angstrom,
         pixel_size_angstrom=frame.pixel_size_angstrom,
+        unbinned_size_xyz=None if request.facts.tomograms_star else frame.unbinned_size_xyz,
     )
     return _STEPS[request.dialect.name](facts)
 
@@ -104,7 +108,10 @@ def next_step(request: ExportRequest, export: Export, folder: Path, paths: Seque
 def _relion5(facts: _Facts) -> str:
     start = f"give {facts.named('optimisation_set')} to RELION 5's job Extract subtomos, or run"
     if not any("optimisation_set" in file for file in facts.files):
-        start = "run, with the tomograms.star of RELION's Reconstruct Tomograms job,"
+        start = "run, with the tomograms.star of RELION's Reconstruct Tomograms job"
+        if facts.unbinned_size_xyz is not None:
+            x, y, z = facts.unbinned_size_xyz
+            start += f" (rlnTomoSizeX, Y, Z must be {x:g}, {y:g}, {z:g}: the centre follows from them)"
     return f"next: {start}\n  {_relion_extract(f'--p {facts.first} --t {facts.tomograms_star}', facts)}"
 
 

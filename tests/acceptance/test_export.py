@@ -206,6 +206,28 @@ def test_relion31_needs_optics(call: Any, project: Any) -> None:
     ]
 
 
+def test_names_that_read_as_numbers_stay_as_they_are(call: Any, project: Any, star: Path) -> None:
+    """RELION keeps 001; programs that guess types make 1 of it, which is told."""
+    runs = project.folder / "overlay" / "ExperimentRuns"
+    (runs / "TS_01").rename(runs / "001")
+    (runs / "TS_02").rename(runs / "002")
+    star.write_text(TOMOGRAMS.replace("TS_0", "00"))
+    result = export(call, project, "relion5", "--picks", "ribosome", "--tomograms-star", star)
+    assert result.returncode == 0, result.stderr
+    assert "'001' is written as it is" in result.stderr
+    assert set(table(project.folder / "out" / "ribosome.star")["rlnTomoName"]) == {"001", "002"}
+    back = ("--tomograms-star", star, "--user-id", "back", "--session-id", "1")
+    assert call("import", project.folder / "out" / "ribosome.star", "-c", project.config, *back).returncode == 0
+    assert len(project.picks("001", "ribosome", user="back")) == 7
+
+
+def test_without_a_tomograms_star_the_size_is_told(call: Any, project: Any) -> None:
+    options = ("--tilt-series-pixel-size", 2.5, "--tomogram-size", "145,160,97")
+    result = export(call, project, "relion5", "--picks", "ribosome", *options)
+    assert "rlnTomoSizeX, Y, Z must be 145, 160, 97" in result.stdout
+    assert not (project.folder / "out" / "ribosome_optimisation_set.star").exists()
+
+
 # What cannot be handed over
 
 
