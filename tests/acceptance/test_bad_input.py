@@ -157,7 +157,7 @@ def test_broken_project(project: Any, weights: Path, call: Any, break_it: Callab
 
 
 OPTIONS = {
-    "neither project nor files": ([], "--copick project.json or --mrc"),
+    "neither project nor files": ([], "give one of --copick project.json, --mrc"),
     "unknown run": (["-r", "TS_99"], "TS_99"),
     "run with a slash": (["-r", "day1/TS_01"], "slash"),
     "unknown tomogram": (["-t", "sirt@10.0"], "sirt@10.0"),
