@@ -123,11 +123,21 @@ def measure(sets: Iterator[tuple[str, OpenVolume, Places]], tally: Tally, offset
 
 
 def table(tally: Tally) -> str:
-    """Return the counts as a table."""
-    lines = ["| mistake | particles | right | wrong | no answer |", "| --- | --- | --- | --- | --- |"]
-    for (what, count), (right, wrong, silent) in sorted(tally.rows.items(), key=lambda row: row[0][1]):
-        lines.append(f"| {what} | {count} | {right or ''} | {wrong or ''} | {silent or ''} |")
+    """Return the counts as a table: a row for each mistake, a column for each number of particles."""
+    counts = sorted({count for _, count in tally.rows}, key=lambda count: (len(count), count))
+    lines = [f"| mistake | {' | '.join(counts)} |", f"| --- |{' --- |' * len(counts)}"]
+    for what in dict.fromkeys(what for what, _ in tally.rows):
+        cells = [_cell(what, tally.rows.get((what, count))) for count in counts]
+        lines.append(f"| {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(what: str, answers: list[int] | None) -> str:
+    if answers is None:
+        return ""
+    right, wrong, silent = answers
+    good = silent if what.startswith("none") else right
+    return f"{good} of {sum(answers)}" + (f", {wrong} wrong" if wrong else "")
 
 
 def main() -> None:
@@ -148,9 +158,9 @@ def main() -> None:
     seconds = (time.process_time() - start) / max(1, checks)
     options.out.write_text(
         "# Mistakes that `cryosiam check` finds by the density\n\n"
-        "Made by `benchmarks/bench_check.py`. Right: the mistake was named. Wrong: another one was named; in the rows "
-        "`none`, a false alarm.\n"
-        "No answer: nothing was reported, which is right in the rows `none`.\n\n"
+        "Made by `benchmarks/bench_check.py`. Columns are numbers of particles; in some, half of them are at random "
+        "places.\nA mistake counts where it was named. In the rows `none` nothing should be reported, and counts where "
+        "nothing was.\n\n"
         f"## Simulated tomograms, true particles\n\n{table(tally)}\n\n"
         "The density's centre lay "
         f"{np.median(offsets):.1f} Å (median; most {max(offsets):.1f} Å, {len(offsets)} sets) from the true places.\n"

@@ -126,9 +126,10 @@ def _ragged_row(context: Context) -> Iterator[Hit]:
 )
 def _comment_in_table(context: Context) -> Iterator[Hit]:
     for block in _tables(context):
-        # RELION skips comments among labels, and so before the first row.
+        # RELION skips comments among labels, and so before the first row; Warp has all rows before one behind the last.
         first = 2 if context.program in RELION else 1
-        row = next((row for row in block.comments if row >= first and block.rows), None)
+        last = block.rows if context.program in (Program.WARP, Program.M) else block.rows + 1
+        row = next((row for row in block.comments if first <= row <= last and block.rows), None)
         if row is not None:
             where = f"before row {row}" if row <= block.rows else "right behind the last row"
             yield Hit(f"a comment stands {where} of data_{block.name}", mend.export(context), block=block.name, row=row)

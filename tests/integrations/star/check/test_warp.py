@@ -23,6 +23,7 @@ FILES = {
     "blank line": HEAD + ROW.format(1) + "\n" + ROW.format(2) + ROW.format(3),
     "short row": HEAD + ROW.format(1) + "TS_1.tomostar 1.5\n" + ROW.format(2),
     "comment": HEAD + ROW.format(1) + "# here\n" + ROW.format(2) + ROW.format(3),
+    "comment behind": HEAD + ROWS + "# here\n",
     "comment before": HEAD + "# here\n" + ROWS,
     "column twice": HEAD.replace("rlnCoordinateY", "rlnCoordinateX") + ROWS,
     "glued": HEAD.replace(" #", "#") + ROWS,
