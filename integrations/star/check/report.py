@@ -145,34 +145,53 @@ def check_star(
     context = Context(path, program, layout, star, listed, voxel_size_angstrom)
     if context.kind is Kind.TOMOGRAMS and star is not None and listed is None:
         context = replace(context, tomograms=read_listed_tomograms(path))
-    if tomogram_files:
+    if tomogram_files and context.kind is Kind.PARTICLES:
         context = replace(context, given_frames=tomograms_of_files(context, tomogram_files))
     findings = [finding for rule in RULES for finding in rule.findings(context)]
     if unread is not None and not _explained(findings):
         raise InputError(unread)
     findings = _sorted(findings)
     particles = None if context.table is None else len(context.table)
-    evidence = context.density.evidence
-    if context.kind is Kind.OPTIMISATION_SET:
-        named = _of_named_particles(context, tomogram_files)
-        if named is not None:
-            findings = _sorted([*findings, *named.findings])
-            particles, evidence = named.particles, named.evidence
-    return Report(path, program, context.kind, particles, tuple(findings), evidence, unread)
+    report = Report(path, program, context.kind, particles, tuple(findings), context.density.evidence, unread)
+    return _with(report, _reports_on_named(context, tomogram_files))
 
 
 def _sorted(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
 
 
-def _of_named_particles(context: Context, tomogram_files: Sequence[Path]) -> Report | None:
-    """Return the report on the particles that an optimisation set names, or None where they are not there."""
-    particles, tomograms = (sets.named_file(context, column) for column in (PARTICLES_FILE, TOMOGRAMS_FILE))
-    if particles is None or not particles.is_file() or particles.resolve() == context.path.resolve():
-        return None
+def _with(report: Report, named: list[Report]) -> Report:
+    """Add what was found in the files that a file names."""
+    if not named:
+        return report
+    findings = _sorted([*report.findings, *(finding for other in named for finding in other.findings)])
+    particles = sum(other.particles or 0 for other in named)
+    return replace(report, findings=tuple(findings), particles=particles, evidence=named[0].evidence)
+
+
+def _reports_on_named(context: Context, tomogram_files: Sequence[Path]) -> list[Report]:
+    """Return reports on the particles that an optimisation set or a list for an import job names."""
     given = None if context.tomograms is None else context.tomograms.path
-    beside = tomograms if tomograms is not None and tomograms.is_file() else None
-    return check_star(particles, context.program, given or beside, context.voxel_size_angstrom, tomogram_files)
+    if context.kind is Kind.OPTIMISATION_SET:
+        beside = sets.named_file(context, TOMOGRAMS_FILE)
+        given = given or (beside if beside is not None and beside.is_file() else None)
+        particles = sets.named_file(context, PARTICLES_FILE)
+        files = [] if particles is None else [particles]
+    else:
+        files = sets.listed_files(context)
+    there = [path for path in files if path.is_file() and path.resolve() != context.path.resolve()]
+    found = [check_star(path, context.program, given, context.voxel_size_angstrom, tomogram_files) for path in there]
+    return found if context.kind is Kind.OPTIMISATION_SET else [_of_import(report) for report in found]
+
+
+def _of_import(report: Report) -> Report:
+    """Leave out what matters only where a file is used without being imported."""
+    kept = [
+        finding
+        for finding in report.findings
+        if finding.rule not in sets.NOT_FOR_IMPORT and finding.severity is not Severity.NOTE
+    ]
+    return replace(report, findings=tuple(kept))
 
 
 def _tables(path: Path) -> tuple[StarFile | None, str | None]:

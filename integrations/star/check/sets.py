@@ -20,6 +20,10 @@ _TOMO = (Program.RELION5, Program.RELION4)
 _OTHERS = tuple(program for program in Program if program not in _TOMO)
 
 
+NOT_FOR_IMPORT = frozenset({"no-block-particles", "no-tomogram-name", "import-wildcard"})
+"""Rules on particles that do not matter for files that a list names: the import job makes what they miss."""
+
+
 def set_block(context: Context) -> StarBlock | None:
     """Return the first block, which is the one that RELION reads, where it is one of an optimisation set."""
     first = context.star.blocks[0] if context.star is not None and context.star.blocks else None
@@ -113,6 +117,11 @@ def _listed(context: Context) -> list[tuple[str, Path]]:
         return []
     files = (in_project(context.path, written) for written in block.text(IMPORT_FILE))
     return list(zip(block.text(NAME), files, strict=True))
+
+
+def listed_files(context: Context) -> list[Path]:
+    """Return the STAR files of a list of coordinate files that an import job would read; none for other files."""
+    return [path for _, path in _listed(context) if path.suffix == ".star" and _import_problem(path) is None]
 
 
 @rule(

@@ -321,6 +321,17 @@ def test_optimisation_set_leads_to_its_particles(write: Callable[..., Path]) -> 
     assert report.particles == 2
 
 
+def test_import_list_leads_to_its_files(write: Callable[..., Path]) -> None:
+    for name, tomogram in (("a", "TS_1"), ("b", "TS_2")):
+        write(f"{ONE}{tomogram} 1.5 2.5 3.5\n{tomogram} <NA> 2.5 3.5\n", f"{name}.star")
+    report = check_star(write(LIST, "list.star"), R5)
+    assert report.particles == 4
+    assert [(f.rule, f.file.name, f.row) for f in report.findings] == [
+        ("not-a-number", "a.star", 2),
+        ("not-a-number", "b.star", 2),
+    ]
+
+
 def test_a_block_that_the_program_does_not_read_is_left_alone(write: Callable[..., Path]) -> None:
     text = "\ndata_other\n\nloop_\n_a #1\n_b #2\n1 2\n# a comment\n3 4\n" + f"{ONE}TS_1 1.5 2.5 3.5\n"
     assert "comment-in-table" not in {finding.rule for finding in check_star(write(text), R4).findings}
