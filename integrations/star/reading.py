@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,10 +100,7 @@ def _matched(
     distinct = list(dict.fromkeys(name for tomograms in names for name in dict.fromkeys(tomograms or ())))
     if frames is None:
         return {name: TomogramFrame(core_name(name), core_name(name)) for name in distinct}
-    if callable(frames):
-        found = {frame.name: frame for frame in frames(distinct)}
-    else:
-        found = {name: frame for name in distinct for frame in [_frame_of(name, given)] if frame is not None}
+    found = {frame.name: frame for frame in frames(distinct)} if callable(frames) else _by_name(distinct, given)
     left = [name for name in distinct if name not in found]
     if not found:
         there = ", ".join(f"'{frame.name}'" for frame in given[:_SHOWN]) or "none"
@@ -113,23 +111,32 @@ def _matched(
     return found
 
 
-def _frame_of(name: str, frames: Sequence[TomogramFrame]) -> TomogramFrame | None:
-    """Return the frame of a tomogram: by its name, its file, or the name without what programs add."""
-    ways: list[Callable[[TomogramFrame], bool]] = [
-        lambda frame: frame.name == name,
-        lambda frame: frame.tomogram_path is not None and frame.tomogram_path == name,
-        lambda frame: frame.name.removesuffix(".tomostar") == Path(name).name.removesuffix(".tomostar"),
-        lambda frame: core_name(frame.name) == core_name(name),
-        lambda frame: frame.tomogram_path is not None and core_name(frame.tomogram_path) == core_name(name),
+def _by_name(names: Sequence[str], frames: Sequence[TomogramFrame]) -> dict[str, TomogramFrame]:
+    """Return the frame of every tomogram that has one: by its name, its file, or the name without what programs add."""
+    ways: list[tuple[Callable[[str], str], Callable[[TomogramFrame], str | None]]] = [
+        (str, lambda frame: frame.name),
+        (str, lambda frame: frame.tomogram_path),
+        (_without_ending, lambda frame: _without_ending(frame.name)),
+        (core_name, lambda frame: core_name(frame.name)),
+        (core_name, lambda frame: frame.tomogram_path and core_name(frame.tomogram_path)),
     ]
-    for fits in ways:
-        found = [frame for frame in frames if fits(frame)]
-        if len(found) > 1:
-            listed = ", ".join(f"'{frame.name}'" for frame in found)
-            raise InputError(f"tomogram '{name}' may be any of {listed}; rename one")
-        if found:
-            return found[0]
-    return None
+    found: dict[str, TomogramFrame] = {}
+    for key_of_name, key_of_frame in ways:
+        by_key: dict[str, list[TomogramFrame]] = defaultdict(list)
+        for frame in dict.fromkeys(frames):
+            by_key[key_of_frame(frame) or ""].append(frame)
+        for name in names:
+            fitting = by_key.get(key_of_name(name), []) if name not in found else []
+            if len(fitting) > 1:
+                listed = ", ".join(f"'{frame.name}'" for frame in fitting)
+                raise InputError(f"tomogram '{name}' may be any of {listed}; rename one")
+            if fitting:
+                found[name] = fitting[0]
+    return found
+
+
+def _without_ending(name: str) -> str:
+    return Path(name).name.removesuffix(".tomostar")
 
 
 def _sets(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -316,8 +317,11 @@ def test_a_matrix_that_is_no_rotation_is_refused(tmp_path: Path, matrix: np.ndar
 
 
 def test_every_dialect_says_what_its_columns_are() -> None:
-    for name in DIALECTS:
+    names = sorted(Path(str(entry)).stem for entry in files("cryosiam.schemas").joinpath("star").iterdir())
+    assert set(DIALECTS) <= set(names)
+    for name in names:
         dialect = load_dialect(name)
+        assert dialect.name == name
         for layout in (dialect, *dialect.companions):
             for block in layout.blocks:
                 assert len({column.name for column in block.columns}) == len(block.columns)

@@ -205,6 +205,24 @@ def test_numbers(tmp_path: Path) -> None:
         block.numbers("w")
 
 
+@pytest.mark.parametrize(
+    "cell", ["+1.5", "1_0", "nan", "inf", "one", "1e400", "-0", "1e-320", "0.1", "123456789.123456789"]
+)
+def test_numbers_of_many_cells_are_those_of_few(tmp_path: Path, cell: str) -> None:
+    """Many cells take another way, which must not show."""
+    blocks = [
+        StarBlock("p", {"x": np.array(["1"] * count + [cell], dtype=object)}, is_loop=True, path=tmp_path)
+        for count in (3, 60_000)
+    ]
+    try:
+        few = blocks[0].numbers("x")[-1]
+    except InputError:
+        with pytest.raises(InputError, match="in row 60001 of x, which is not a number"):
+            blocks[1].numbers("x")
+    else:
+        assert blocks[1].numbers("x")[-1].tobytes() == few.tobytes()
+
+
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, "data_\nloop_\n_x\n1\n")
     looks = []
