@@ -75,10 +75,10 @@ def cut_crops(
         voxels = denoised.read((source[0], source[1], source[2]))
         values[i][target] = voxels if scale is None else scale.apply(voxels)
         masks[i][target] = instances[source] == label if mask != "none" else True
-    voxels = torch.from_numpy(values)[:, None]
+    cubes = torch.from_numpy(values)[:, None]
     if mask != "surroundings":
-        return voxels * _weights(masks, mask)
-    return torch.cat([voxels * _weights(masks, "soft"), voxels * _ball(box)], dim=1)
+        return cubes * _weights(masks, mask)
+    return torch.cat([cubes * _weights(masks, "soft"), cubes * _ball(box)], dim=1)
 
 
 def crop_channels(mask: MaskKind) -> int:
