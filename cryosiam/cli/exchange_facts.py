@@ -15,14 +15,29 @@ if TYPE_CHECKING:
 
 
 class _FrameOptions(Protocol):
-    tomograms_star: Path | None
-    portal: Path | None
-    warp_xml: Path | None
-    tilt_series_pixel_size: float | None
-    tomogram_size: str | None
-    binned_by_averaging: int
-    names: list[str] | None
-    voxel_size: float | None
+    @property
+    def tomograms_star(self) -> Path | None: ...
+
+    @property
+    def portal(self) -> Path | None: ...
+
+    @property
+    def warp_xml(self) -> Path | None: ...
+
+    @property
+    def tilt_series_pixel_size(self) -> float | None: ...
+
+    @property
+    def tomogram_size(self) -> str | None: ...
+
+    @property
+    def binned_by_averaging(self) -> int: ...
+
+    @property
+    def names(self) -> list[str] | None: ...
+
+    @property
+    def voxel_size(self) -> float | None: ...
 
 
 def frame_facts(options: _FrameOptions) -> FrameFacts:

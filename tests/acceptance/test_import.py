@@ -249,7 +249,7 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
     [
         (change("_rlnClassNumber", "_rlnTomoName"), "second time"),
         (PARTICLES[: PARTICLES.index("TS_01")], "no particles"),
-        (OPTICS, "column of places"),
+        (OPTICS, "columns of places"),
         ("nothing of the kind", "not a STAR file"),
         (change("-20.0", "far"), "is not a number"),
         (change("-20.0", "nan"), "is not a number"),
