@@ -100,11 +100,11 @@ class Columns:
         if self._origins is None:
             return positions
         origins, in_pixels, subtomograms = self._origins
-        if in_pixels:
-            size = self._unit[rows, None] if self._unit is not None else known_size(frame, place.unit or "")
-            moved = origins[rows] * size
-        else:
-            moved = origins[rows]
+        moved = origins[rows]
+        if in_pixels and self._unit is not None:
+            moved = moved * self._unit[rows, None]
+        elif in_pixels:
+            moved = moved * known_size(frame, place.unit or "pixel_size_angstrom")
         return relion_positions(positions, moved, None if subtomograms is None else subtomograms[rows])
 
     def stated_voxel_size(self, rows: NDArray[np.int64]) -> float | None:
@@ -118,7 +118,8 @@ class Columns:
     def _normalised(self) -> bool:
         """Whether coordinates are shares of the tomogram's size, as Warp's template matching writes them."""
         shares = (self._numbers >= 0).all() and (self._numbers <= 1).all()
-        return bool(self._place == "aligned_voxel" and shares and "cryosiamClassName" not in self._rows)
+        ours = "cryosiamClassName" in self._rows
+        return bool(self._place == "aligned_voxel" and shares and self._unit is None and not ours)
 
     def _size(self, frame: TomogramFrame) -> Floats:
         if frame.size_xyz is None:

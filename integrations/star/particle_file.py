@@ -89,7 +89,7 @@ class ParticleTable:
         for column in columns:
             if column in self.rows:
                 return self.rows.numbers(column)
-            if self.optics is not None and column in self.optics:
+            if self.optics is not None and len(self.optics) and column in self.optics:
                 return self.optics.numbers(column)[self._optics_rows(self.optics)]
         return None
 

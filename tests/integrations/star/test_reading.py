@@ -119,6 +119,18 @@ def test_origins_are_taken_away(tmp_path: Path) -> None:
     assert positions(read_particles(path, [FRAME])) == [[95, 210, 250]]
 
 
+def test_origins_in_pixels_beside_centred_coordinates(tmp_path: Path) -> None:
+    centred = "CenteredCoordinateXAngst CenteredCoordinateYAngst CenteredCoordinateZAngst"
+    path = star(tmp_path, f"TomoName {centred} OriginX", "TS_01 -500 0 10 2")
+    assert positions(read_particles(path, [FRAME])) == [[-5, 450, 260]]
+
+
+def test_an_empty_table_of_optics_says_nothing(tmp_path: Path) -> None:
+    """RELION 5 then takes the optics of its tomograms.star."""
+    path = star(tmp_path, f"{CORNER} OpticsGroup", "TS_01 40 80 100 1", optics=("OpticsGroup TomoTiltSeriesPixelSize",))
+    assert positions(read_particles(path, [FRAME])) == [[100, 200, 250]]
+
+
 def test_rotations_of_subtomogram_and_particle(tmp_path: Path) -> None:
     """RELION 4 and 5: M = S P, position = coordinate - S origin."""
     subtomogram = rotations_from_relion_euler([[30, 50, 70]])[0]
