@@ -221,6 +221,8 @@ class Columns:
         angles, subtomograms = self._with_zeros(_ANGLES), self._subtomograms()
         if self._column("warp_euler.rot") and subtomograms is None and not angles.any():
             return None
+        if subtomograms is not None and not angles.any():
+            return subtomograms
         particles = rotations_from_relion_euler(angles)
         return particles if subtomograms is None else subtomograms @ particles
 
