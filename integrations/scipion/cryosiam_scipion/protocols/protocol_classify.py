@@ -97,7 +97,7 @@ class ProtCryosiamClassify(CryosiamOnTomograms, EMProtocol, ProtTomoBase):
 
     def _iterTomograms(self) -> Iterator[Any]:
         place = SubTomogram.COORD_VOL_NAME_FIELD if self._hasSubtomograms() else Coordinate3D.TOMO_ID_ATTR
-        wanted = {str(ts_id) for ts_id in self._particles().getUniqueValues(place)}
+        wanted = {str(row[place]) for row in self._particles().aggregate(["COUNT"], place, [place])}
         yield from (one for one in self._tomograms().iterItems() if str(one.getTsId()) in wanted)
 
     def _iterParticles(self) -> Iterator[tuple[Any, Any]]:

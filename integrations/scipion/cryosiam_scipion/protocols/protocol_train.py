@@ -140,12 +140,12 @@ class ProtCryosiamTrain(CryosiamCommand, EMProtocol, ProtTomoBase):
 
     def convertInputStep(self) -> None:
         """Write the annotations as a copick project."""
-        if self._project().exists():
+        if self._annotations().exists():
             # A training that goes on wants the very files that it began with.
             return
         meaning = MASK_MEANINGS[self.maskMeaning.get()]
         write_project(
-            self._project().parent,
+            self._annotations().parent,
             self._annotated(),
             self._voxelSize(),
             self._diameter() / 2,
@@ -154,7 +154,7 @@ class ProtCryosiamTrain(CryosiamCommand, EMProtocol, ProtTomoBase):
 
     def trainStep(self) -> None:
         """Run the training; called again, it goes on."""
-        arguments = ["train", HEADS[self.head.get()], "--copick", str(self._project()), "--labels", LABELS]
+        arguments = ["train", HEADS[self.head.get()], "--copick", str(self._annotations()), "--labels", LABELS]
         arguments += ["--tomogram", f"{TOMOGRAM_TYPE}@{self._voxelSize():.3f}", "--from", self._weights()]
         arguments += ["--recipe", self.recipe.get().strip(), "--out", self._getExtraPath("training")]
         if self.freezeTrunk.get() and HEADS[self.head.get()] != "dense":
@@ -179,7 +179,7 @@ class ProtCryosiamTrain(CryosiamCommand, EMProtocol, ProtTomoBase):
 
     # --------------------------- annotations ------------------------------------------------------------------------
 
-    def _project(self) -> Path:
+    def _annotations(self) -> Path:
         return Path(self._getExtraPath("annotations", "project.json"))
 
     def _voxelSize(self) -> float:
