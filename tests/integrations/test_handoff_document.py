@@ -29,7 +29,9 @@ def row(dialect: Dialect) -> str:
         ", ".join(f"`{file}`" for file in files),
         f"{columns(dialect, places)}, in {' and '.join(sorted(units))}",
         columns(dialect, set(ORIENTATIONS)),
-        ", ".join(f"`{c.name}`" for c in dialect.particles.columns if c.field in {"score", "class_number", "class_name"}),
+        ", ".join(
+            f"`{c.name}`" for c in dialect.particles.columns if c.field in {"score", "class_number", "class_name"}
+        ),
     ]
     return f"| {' | '.join(cells)} |"
 
