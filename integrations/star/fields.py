@@ -191,7 +191,6 @@ _RELION: Final = ("rot", "tilt", "psi")
 ORIENTATIONS: Final[Mapping[str, Orientation]] = {
     "euler": Orientation(_RELION, relion_euler_deg, rotations_from_relion_euler),
     "warp_euler": Orientation(_RELION, _never_zero, rotations_from_relion_euler),
-    "subtomogram_euler": Orientation(_RELION, relion_euler_deg, rotations_from_relion_euler),
     "dynamo_euler": Orientation(("tdrot", "tilt", "narot"), dynamo_euler_deg, rotations_from_dynamo_euler),
     "m_species_euler": Orientation(_RELION, relion_euler_deg, rotations_from_relion_euler),
     "matrix": Orientation(
@@ -199,9 +198,5 @@ ORIENTATIONS: Final[Mapping[str, Orientation]] = {
         _write_matrix,
         lambda numbers: np.ascontiguousarray(numbers.reshape(-1, 3, 4)[:, :, :3]),
     ),
-    "no_further_euler": Orientation(
-        _RELION, lambda rotations: np.zeros((len(rotations), 3)), rotations_from_relion_euler
-    ),
 }
-"""Orientations: RELION's angles, those that Warp keeps, RELION's angles of the subtomogram, Dynamo's, M's, the rows of
-copick's matrix, and the zeros that the angles of a particle are where its subtomogram has the orientation."""
+"""Orientations: RELION's angles, those that Warp keeps, Dynamo's, M's, and the rows of copick's matrix."""
