@@ -6,13 +6,21 @@ that are a threshold: the balls in their tomograms are found where they are, to 
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from setuptools import find_packages
+
+from cryosiam.domain import Picks
+from cryosiam.integrations.star.dialect import load_dialect
+from cryosiam.integrations.star.exchange import FramedPicks, write_particles
+from cryosiam.integrations.star.frame import TomogramFrame
 
 from ...acceptance.conftest import write_weights  # noqa: TID252 - tests are no package
 from ...clients import client_python, run_client  # noqa: TID252 - tests are no package
@@ -89,6 +97,37 @@ def test_scipion_finds_the_plug_in(scipion: Any) -> None:
 @pytest.mark.parametrize("tests", ["test_convert_cryosiam", "test_plugin_cryosiam"])
 def test_what_the_plug_in_reads_and_says(scipion: Any, tests: str) -> None:
     assert scipion("-m", "unittest", f"{MODULE}.tests.{tests}").rstrip().endswith("OK")
+
+
+READ_BY_RELIONTOMO = """
+import json, sys
+from pwem import Domain
+Domain.getPlugins()
+from emtable import Table
+from reliontomo.convert import convertBase
+table = Table(fileName=sys.argv[1])
+assert "rlnTomoParticleId" in table.getColumnNames()
+print(json.dumps([convertBase.getTransformMatrixFromRow(row).tolist() for row in table]))
+"""
+
+
+def test_relions_plug_in_reads_the_orientations_that_export_writes(scipion: Any, tmp_path: Path) -> None:
+    """Files with rlnTomoParticleId go to reliontomo's reader of RELION 4, which takes the pose from rlnAngle* alone."""
+    rotations = Rotation.random(6, random_state=3).as_matrix()
+    places = np.full((6, 3), 100.0)
+    picks = Picks("TS_01", places, np.ones(6), ("a",) * 6, np.arange(1, 7), rotations)
+    frame = TomogramFrame("TS_01", "TS_01", 10.0, (64, 60, 32), 2.5, (256, 240, 128))
+    (path,) = write_particles(tmp_path / "out", load_dialect("scipion"), [FramedPicks(frame, picks)]).paths
+    relion = tmp_path / "relion-4.0"
+    relion.mkdir()
+    home = {
+        "RELION_HOME": str(relion),
+        "RELIONTOMO_HOME": str(relion),
+        "RELION_ENV_ACTIVATION": "conda activate relion-4.0",
+    }
+    said = scipion("-c", READ_BY_RELIONTOMO, str(path), **home)
+    read = np.array(json.loads(said.splitlines()[-1]))[:, :3, :3]
+    np.testing.assert_allclose(np.linalg.inv(read), rotations, atol=1e-4)
 
 
 @pytest.mark.slow
