@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
 from cryosiam.inference.precision import has_native_bfloat16
+from cryosiam.training.limits import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,12 +43,12 @@ def make_trainer(folder: Path, limits: Limits, half_precision: bool, steps: int,
     callbacks
         Called in order.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    gpus = torch.cuda.device_count()
-    parallel = limits.nodes > 1 or (gpus > 1 if limits.devices == "auto" else limits.devices != "1")
+    device = "cuda" if torch.cuda.is_available() and limits.devices != CPU else "cpu"
+    devices = "1" if limits.devices == CPU else limits.devices
+    parallel = limits.nodes > 1 or (torch.cuda.device_count() > 1 if devices == "auto" else devices != "1")
     return Trainer(
         accelerator=device,
-        devices=limits.devices,
+        devices=devices,
         num_nodes=limits.nodes,
         # A stage need not use every part of its model in its losses.
         strategy=DDPStrategy(find_unused_parameters=True) if parallel else "auto",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+CPU: Final = "cpu"
+"""Device of training where GPUs are to be left alone."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Limits:
     patience
         Validations without a better score before training stops early; the best weights are then returned. None: never.
     devices
-        As Lightning takes them: ``"auto"``, a number, or indices such as ``"0,1"``.
+        `CPU`, or as Lightning takes them: ``"auto"``, a number, or indices such as ``"0,1"``.
     nodes
         Machines that train together.
     checkpoint_every_steps, checkpoint_every_s

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cryosiam.errors import TrainingError
 from cryosiam.inference.precision import has_native_bfloat16
 from cryosiam.training.fit import fit
-from cryosiam.training.limits import Limits
+from cryosiam.training.limits import CPU, Limits
 from cryosiam.training.recipe import OptimiserRecipe
 from cryosiam.training.schedule import learning_rate
 from cryosiam.training.task import Batch, TrainingTask
@@ -221,6 +221,10 @@ def test_without_lightning_it_says_what_to_install(tmp_path: Path, monkeypatch: 
         monkeypatch.delitem(sys.modules, f"cryosiam.training.{name}", raising=False)
     with pytest.raises(TrainingError, match=r"^training needs Lightning: pip install 'cryosiam\[train\]'$"):
         fit(tiny_task(), RECIPE, tmp_path)
+
+
+def test_the_cpu_can_be_asked_for(tmp_path: Path) -> None:
+    assert fit(tiny_task(), RECIPE, tmp_path, Limits(devices=CPU)).finished
 
 
 def test_devices_that_are_not_there_give_a_sentence(tmp_path: Path) -> None:
