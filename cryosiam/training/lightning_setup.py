@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import threading
 import warnings
@@ -14,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
+from cryosiam.errors import TrainingError
 from cryosiam.inference.precision import has_native_bfloat16
 from cryosiam.training.limits import CPU
 
@@ -42,7 +44,14 @@ def make_trainer(folder: Path, limits: Limits, half_precision: bool, steps: int,
         Of this sitting.
     callbacks
         Called in order.
+
+    Raises
+    ------
+    TrainingError
+        If the devices are words that say nothing.
     """
+    if not re.fullmatch(r"auto|cpu|\d+(,\d+)*", limits.devices):
+        raise TrainingError(f"cannot train on devices '{limits.devices}': give a number, indices as 0,1, auto or cpu")
     device = "cuda" if torch.cuda.is_available() and limits.devices != CPU else "cpu"
     devices = "1" if limits.devices == CPU else limits.devices
     parallel = limits.nodes > 1 or (torch.cuda.device_count() > 1 if devices == "auto" else devices != "1")

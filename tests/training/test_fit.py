@@ -228,8 +228,9 @@ def test_the_cpu_can_be_asked_for(tmp_path: Path) -> None:
 
 
 def test_devices_that_are_not_there_give_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="cannot train on devices '0'"):
-        fit(tiny_task(), RECIPE, tmp_path, Limits(devices="0"))
+    for devices in ("0", "gpu"):
+        with pytest.raises(TrainingError, match=f"cannot train on devices '{devices}'"):
+            fit(tiny_task(), RECIPE, tmp_path, Limits(devices=devices))
 
 
 def test_errors_of_the_data_pass_unchanged(tmp_path: Path) -> None:
