@@ -45,6 +45,7 @@ def check(
         Path | None,
         typer.Option(
             "--tomograms",
+            "--tomograms-star",
             metavar="STAR",
             help="tomograms.star that goes with it: names, sizes and pixel sizes are compared.",
             rich_help_panel=INPUT_PANEL,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from cryosiam.cli.tables import console
-from cryosiam.errors import InputError
+from cryosiam.errors import InputError, StorageError
 from cryosiam.files import write_text_whole
 from cryosiam.integrations.star.check.density import FEWEST, TOO_LITTLE, Evidence
 from cryosiam.integrations.star.check.finding import Program, Severity
 from cryosiam.integrations.star.check.report import Report, check_star
+from cryosiam.integrations.writable import refuse_read_only
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,14 +35,25 @@ def check_file(
 ) -> None:
     """Check a file, print the report, and leave with its exit code."""
     try:
+        if json_path is not None:
+            _refuse_unwritable(json_path)
         report = check_star(path, Program(program), tomograms, voxel_size_angstrom, tomogram_files)
-    except InputError as error:
+    except (InputError, StorageError) as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(UNUSABLE) from None
     if json_path is not None:
         write_text_whole(json_path, json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
     _show(report)
     raise typer.Exit(0 if report.is_fine else 1)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Refuse a place for the report that is a folder, or in a folder that cannot be written."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a file to --json")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}; make it, or give another file to --json")
+    refuse_read_only(path.parent, "give another file to --json")
 
 
 def _show(report: Report) -> None:

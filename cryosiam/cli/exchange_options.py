@@ -44,6 +44,7 @@ TomogramsStar = Annotated[
     Path | None,
     typer.Option(
         "--tomograms-star",
+        "--tomograms",
         metavar="STAR",
         help="RELION's tomograms.star, version 4 or 5: names, pixel sizes, unbinned sizes.",
         rich_help_panel=FRAME_PANEL,

@@ -82,6 +82,22 @@ def test_no_file_and_no_star_file(folder: Path) -> None:
         assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--json", "absent/report.json"), "there is no folder absent"),
+        (("--json", "."), "is a folder"),
+        (("--tomogram", "absent.mrc"), "there is no file absent.mrc"),
+        (("--tomograms-star", "absent.star"), "there is no file absent.star"),
+    ],
+)
+def test_options_that_cannot_be_used(folder: Path, words: tuple[str, ...], sentence: str) -> None:
+    done = run(folder, "check", "particles.star", "--for", "relion5", *words)
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_help_has_examples(folder: Path) -> None:
     done = run(folder, "check", "--help")
     assert "cryosiam check particles.star --for relion5" in done.stdout.replace("\n", " ").replace("  ", " ")

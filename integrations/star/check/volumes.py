@@ -74,6 +74,8 @@ def tomograms_of_files(context: Context, files: Sequence[Path]) -> Mapping[str, 
     known = dict(context.frames)
     names = {plain_name(name) for name in context.names} or {""}
     for path in files:
+        if not path.is_file():
+            raise InputError(f"there is no file {path}; give the MRC file of the tomogram")
         name = plain_name(path.name).removeprefix("rec_")
         if name not in names:
             if len(names) > 1 or len(files) > 1:
