@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -79,6 +81,29 @@ class Picks:
     def of_class(self, name: str) -> Picks:
         """Return the picks of class ``name``."""
         return self.select(np.array([c == name for c in self.class_names], dtype=bool))
+
+
+def join_picks(parts: Sequence[Picks]) -> Picks:
+    """Return all picks of one run as one, in order; rotations and radii are kept where all parts have them.
+
+    Raises
+    ------
+    ValueError
+        If there are no parts, or they are of several runs.
+    """
+    if len({part.run for part in parts}) != 1:
+        raise ValueError("picks of one run can be joined, and no others")
+    rotations = [part.rotations for part in parts if part.rotations is not None]
+    radii = [part.radii_angstrom for part in parts if part.radii_angstrom is not None]
+    return Picks(
+        run=parts[0].run,
+        positions_angstrom=np.concatenate([part.positions_angstrom for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        class_names=tuple(name for part in parts for name in part.class_names),
+        instance_ids=np.concatenate([part.instance_ids for part in parts]),
+        rotations=np.concatenate(rotations) if len(rotations) == len(parts) else None,
+        radii_angstrom=np.concatenate(radii) if len(radii) == len(parts) else None,
+    )
 
 
 @dataclass(frozen=True)

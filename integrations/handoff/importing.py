@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cryosiam.domain.picks import join_picks
 from cryosiam.errors import InputError
 from cryosiam.integrations.copick.imported_picks import ImportedPicks, PicksImporter
 from cryosiam.integrations.copick.picked_tomogram import picked_tomogram
@@ -134,7 +135,7 @@ def prepare_import(request: ImportRequest) -> Import:
         return list(found[0].by_name.values())
 
     read = read_particles(request.file, frames_for, request.dialect)
-    sets = [entry for framed in read.sets for entry in _by_object(request, framed)]
+    sets = _joined(request, [entry for framed in read.sets for entry in _by_object(request, framed)])
     new_objects = writer.check(sets)
     notes = [*read.notes, *(note for frames in found for note in frames.notes), *_outside(request, read.sets)]
     return Import(tuple(sets), tuple(dict.fromkeys(notes)), tuple(new_objects))
@@ -206,6 +207,23 @@ def _by_object(request: ImportRequest, framed: FramedPicks) -> list[ImportedPick
         ImportedPicks(name, picks.select(objects == name), framed.frame.voxel_size_angstrom, request.file.name)
         for name in sorted(set(objects.tolist()))
     ]
+
+
+def _joined(request: ImportRequest, sets: Sequence[ImportedPicks]) -> list[ImportedPicks]:
+    """Return one set for each object of a run: a list may name several files of one tomogram."""
+    of_one: dict[tuple[str, str], list[ImportedPicks]] = {}
+    for entry in sets:
+        of_one.setdefault((entry.picks.run, entry.object_name), []).append(entry)
+    joined = []
+    for (run, name), entries in of_one.items():
+        parts = [entry.picks for entry in entries]
+        if len({picks.rotations is None for picks in parts}) > 1:
+            raise InputError(
+                f"of the '{name}' in run '{run}', some files that {request.file} lists have orientations and some have "
+                "none; import the files one by one, each with a --session-id of its own"
+            )
+        joined.append(replace(entries[0], picks=join_picks(parts)))
+    return joined
 
 
 def _object(request: ImportRequest, class_name: str) -> str:

@@ -154,6 +154,8 @@ def _particle_block(star: StarFile) -> StarBlock:
     blocks = sorted(star.blocks, key=lambda block: block.name != "particles")
     found = [block for block in blocks if any(all(sign in block for sign in group) for group in signs)]
     if not found:
+        if any("rlnCenteredCoordinateXAngst" in block and "rlnTomoName" not in block for block in blocks):
+            raise InputError(f"{star.path} has no rlnTomoName: it does not say where its particles are from; add it")
         places = any("rlnCoordinateX" in block for block in blocks)
         what = "rlnCoordinateZ: its particles are of images" if places else "columns of places (rlnCoordinateX, ...)"
         raise InputError(f"{star.path} has no {what}; give a file of particles in tomograms")

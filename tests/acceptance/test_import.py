@@ -106,6 +106,25 @@ def test_there_and_back(call: Any, project: Any, star: Path, to: str) -> None:
             assert after["trusted"] == (name == "ribosome")
 
 
+def test_files_of_one_tomogram_are_one_set(call: Any, project: Any, star: Path) -> None:
+    """A list that names two files of a tomogram, taken in as one object, gives one set of all particles."""
+    out = project.folder / "out"
+    given = ("--tomograms-star", star)
+    handed = call("export", "-c", project.config, "--picks", "*:cryosiam/1", "--to", "relion31", "--out", out, *given)
+    assert handed.returncode == 0, handed.stderr
+    sentence = refuse(call, project, out / "tomos.star", *given, "--object", "virus")
+    assert "some have none" in sentence
+    for name in RUNS:
+        write_picks(project, name, "ribosome", points(7, 1, oriented=False))
+    again = (*given, "--overwrite")
+    handed = call("export", "-c", project.config, "--picks", "*:cryosiam/1", "--to", "relion31", "--out", out, *again)
+    assert handed.returncode == 0, handed.stderr
+    result = import_(call, project, out / "tomos.star", *given, "--object", "virus")
+    assert result.returncode == 0, result.stderr
+    assert "24 particles of 2 runs (24 virus)" in result.stdout
+    assert [len(imported(project, run, "virus")) for run in RUNS] == [12, 12]
+
+
 def test_relion5_refined_particles(call: Any, project: Any, star: Path, particles: Path) -> None:
     """Origins are applied in the frame of the subtomogram, and both rotations are multiplied."""
     angles = {"rlnTomoSubtomogram": (10.0, 50.0, -20.0), "rlnAngle": (35.0, 80.0, 120.0)}
@@ -250,6 +269,7 @@ OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize 
         (change("_rlnClassNumber", "_rlnTomoName"), "second time"),
         (PARTICLES[: PARTICLES.index("TS_01")], "no particles"),
         (OPTICS, "columns of places"),
+        (change("_rlnTomoName", "_rlnName"), "has no rlnTomoName"),
         ("nothing of the kind", "not a STAR file"),
         (change("-20.0", "far"), "is not a number"),
         (change("-20.0", "nan"), "is not a number"),
