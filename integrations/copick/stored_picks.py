@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _IDENTITY: Final = np.eye(3)
 _ORTHONORMAL: Final = 1e-3
+_SHOWN: Final = 8
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def find_pick_sets(project: CopickProject, runs: Sequence[str], uris: Sequence[s
     chosen = {uri: [entry for entry in there if matches(entry)] for uri, matches in filters.items()}
     for uri, entries in chosen.items():
         if not entries:
-            listed = ", ".join(sorted({entry.uri for entry in there})[:8]) or "no picks at all"
+            others = sorted({entry.uri for entry in there})
+            more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+            listed = ", ".join(others[:_SHOWN]) + more or "no picks at all"
             raise InputError(f"there are no picks '{uri}' in {project.config.path}; there are {listed}")
     found = {id(entry): entry for entries in chosen.values() for entry in entries}
     return sorted(found.values(), key=lambda entry: (entry.run, entry.object_name, entry.user_id, entry.session_id))
