@@ -20,6 +20,7 @@ _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again to go on",
     errno.EDQUOT: "your disk quota is used up; free some space and run the same command again to go on",
     errno.EFBIG: "the file would exceed the largest size allowed here; use another disk",
+    errno.ENOTDIR: "a part of that path is a file, not a folder; give another folder",
     errno.EROFS: "the file system is read-only; use a copy or another folder",
     errno.EACCES: "you have no permission to write there; use a copy or another folder",
     errno.EPERM: "you have no permission to write there; use a copy or another folder",

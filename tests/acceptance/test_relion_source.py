@@ -217,6 +217,15 @@ def test_what_contradicts_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_results_folder_that_is_a_file(make_relion: MakeRelion, call: Any, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    result = call("pick", "--relion", make_relion().star, "--out", file)
+    assert result.returncode == 1
+    assert "is a file, not a folder" in one_sentence(result.stderr)
+    assert file.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
