@@ -73,7 +73,8 @@ class FrameFacts:
     optics
         Optics of all tilt series, where no file states them.
     tomogram_files
-        File of each tomogram where no file states it: ``{name}`` stands for its name, ``{run}`` for that of its run.
+        File of each tomogram, in place of the one that a file states: ``{name}`` stands for its name, ``{run}`` for
+        that of its run.
 
     Raises
     ------
@@ -219,7 +220,7 @@ def frame_of(picked: PickedTomogram, known: KnownTomogram, facts: FrameFacts) ->
         pixel_size_angstrom=pixel_size,
         unbinned_size_xyz=None if size is None else (float(size[0]), float(size[1]), float(size[2])),
         optics=known.optics or facts.optics,
-        tomogram_path=known.tomogram_path or _file(picked, known, facts.tomogram_files),
+        tomogram_path=_file(picked, known, facts.tomogram_files),
         binned_by_averaging=facts.binned_by_averaging,
     )
     check_sizes(frame)
@@ -236,6 +237,8 @@ def _file(picked: PickedTomogram, known: KnownTomogram, pattern: str | None) -> 
     """Return the file of a tomogram for other programs, which do not read Zarr."""
     if pattern is not None:
         return pattern.replace("{name}", known.name).replace("{run}", picked.run)
+    if known.tomogram_path is not None:
+        return known.tomogram_path
     return None if picked.path is None or picked.path.rstrip("/").endswith(".zarr") else picked.path
 
 

@@ -119,8 +119,15 @@ def _check(dialect: Dialect, sets: Sequence[FramedPicks]) -> None:
         refuse_text(name, "a name of a tomogram or species")
         if "/" in name or "\\" in name:
             raise InputError(f"'{name}' has a slash in it, which file names cannot have; rename it")
+    name_of: dict[str, str] = {}
     for entry in sets:
         _check_rotations(entry)
+        path, name = entry.frame.tomogram_path, entry.frame.name
+        if path is not None and name_of.setdefault(path, name) != name:
+            raise InputError(
+                f"tomograms '{name_of[path]}' and '{name}' have the same file {path}; give --tomogram-files a pattern "
+                "with {name} in it, such as tomograms/{name}.mrc"
+            )
     if dialect.one_size is None:
         return
     sizes = {getattr(entry.frame, dialect.one_size): entry.frame.name for entry in sets}

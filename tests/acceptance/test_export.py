@@ -206,6 +206,17 @@ def test_relion31_needs_optics(call: Any, project: Any) -> None:
     ]
 
 
+def test_files_of_tomograms_that_the_user_names(call: Any, project: Any, star: Path) -> None:
+    """They come before those of tomograms.star, and each tomogram has its own."""
+    options = ("--picks", "ribosome", "--tomograms-star", star, "--tomogram-files")
+    assert "have the same file all.mrc" in refuse(call, project, "relion31", *options, "all.mrc")
+    result = export(call, project, "relion31", *options, "mrc/{name}.mrc")
+    assert result.returncode == 0, result.stderr
+    assert list(table(project.folder / "out" / "tomos.star", "micrographs")["rlnMicrographName"]) == [
+        f"mrc/{run}.mrc" for run in RUNS
+    ]
+
+
 def test_names_that_read_as_numbers_stay_as_they_are(call: Any, project: Any, star: Path) -> None:
     """RELION keeps 001; programs that guess types make 1 of it, which is told."""
     runs = project.folder / "overlay" / "ExperimentRuns"
