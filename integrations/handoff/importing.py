@@ -252,7 +252,7 @@ def _outside(request: ImportRequest, sets: Sequence[FramedPicks]) -> list[str]:
     strays = {framed.frame.run: int(_is_outside(framed.frame, framed.picks).sum()) for framed in sets}
     count, total = sum(strays.values()), sum(len(framed.picks) for framed in sets)
     if not count:
-        return []
+        return _crowded(request, sets)
     worst = max(strays, key=lambda run: strays[run])
     told = f"{count} of {total} particles in {request.file} lie outside of their tomogram, most in run '{worst}'"
     if 2 * count > total:
@@ -261,6 +261,31 @@ def _outside(request: ImportRequest, sets: Sequence[FramedPicks]) -> list[str]:
             f"'cryosiam check {request.file}', then give --tomograms-star or --from"
         )
     return [told]
+
+
+def _crowded(request: ImportRequest, sets: Sequence[FramedPicks]) -> list[str]:
+    """Return a sentence where all particles lie in the corner or the middle, as those in a coarser unit do."""
+    parts = [
+        framed.picks.positions_angstrom / framed.frame.voxel_size_angstrom / framed.frame.size_xyz
+        for framed in sets
+        if framed.frame.voxel_size_angstrom is not None and framed.frame.size_xyz is not None
+    ]
+    places = np.concatenate(parts) if parts else np.zeros((0, 3))
+    if len(places) < _FEWEST:
+        return []
+    corner, middle = places.max() < _CROWDED, np.abs(places - 0.5).max() < _CROWDED / 2
+    if not (corner or middle):
+        return []
+    return [
+        f"all {len(places)} particles in {request.file} lie in {'a corner' if corner else 'the middle'} of their "
+        f"tomograms; their coordinates may be in a coarser unit: see 'cryosiam check {request.file}'"
+    ]
+
+
+_FEWEST: Final = 20
+"""Particles that are too few to tell."""
+_CROWDED: Final = 0.25
+"""Part of the size along x, y and z, as in the rule of ``cryosiam check``."""
 
 
 def _is_outside(frame: TomogramFrame, picks: Picks) -> NDArray[np.bool_]:

@@ -245,6 +245,19 @@ def test_coordinates_in_the_wrong_unit(call: Any, project: Any, particles: Path)
     assert "lie outside of their tomogram" in sentence
 
 
+@pytest.mark.parametrize(("factor", "told"), [(0.1, True), (1.0, False)])
+def test_coordinates_in_a_coarser_unit_are_told(
+    call: Any, project: Any, star: Path, particles: Path, factor: float, told: bool
+) -> None:
+    rows = np.random.default_rng(1).uniform(-100, 100, (30, 3)) * factor
+    heading = "_rlnTomoName #1\n" + "".join(f"_rlnCenteredCoordinate{a}Angst #{n}\n" for n, a in enumerate("XYZ", 2))
+    lines = "".join(f"TS_01 {x:.3f} {y:.3f} {z:.3f}\n" for x, y, z in rows)
+    particles.write_text(f"data_particles\n\nloop_\n{heading}{lines}")
+    result = import_(call, project, particles, "--tomograms-star", star, "--object", "ribosome")
+    assert result.returncode == 0, result.stderr
+    assert ("coarser unit" in result.stderr) is told
+
+
 def test_a_file_that_names_no_tomogram(call: Any, project: Any, particles: Path) -> None:
     """TomoTwin writes coordinates and nothing else."""
     particles.write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnCoordinateZ #3\n10 20.5 12\n")
