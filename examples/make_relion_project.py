@@ -102,9 +102,12 @@ def main() -> int:
     """Make the RELION project of the copick project that the option names."""
     parser = argparse.ArgumentParser(description="Make the RELION 5 project of a simulated copick project.")
     parser.add_argument("project", type=Path, help="folder that 'cryosiam simulate' wrote")
-    project = parser.parse_args().project
+    project: Path = parser.parse_args().project
     relion = project / "relion"
     source = CopickSource(project / "project.json", tomogram="wbp")
+    for run in source.runs():
+        if not (run_folder(project, run) / SERIES_FOLDER / f"{run}_tilts.csv").is_file():
+            parser.error(f"run '{run}' of {project} has no tilt series; simulate the project again")
     rows = [write_run(relion, project, source, run) for run in source.runs()]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     (relion / JOB / "tomograms.star").write_text(star_loop("global", columns), encoding="utf-8")
