@@ -161,7 +161,7 @@ class TestCryosiam(CryosiamProject):
         name = next(iter(self.sets(self.picked)))
         export = self.protocol(ProtExportCoordinates3D, outputFormat=1)
         self.connect(export.inputCoordinates, self.picked, name)
-        table = Table(fileName=self.launched(export)._getPath("Export", "coords.star"), tableName="particles")
+        table = Table(fileName=self.launched(export)._getPath("Export", "coords.star"))
         self.assertEqual(table.size(), getattr(self.picked, name).getSize())
         for row in table:
             place = [row.rlnCoordinateX, row.rlnCoordinateY, row.rlnCoordinateZ]

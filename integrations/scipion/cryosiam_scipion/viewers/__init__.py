@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from matplotlib.image import imread
 from pwem.viewers import EmPlotter
 from pyworkflow.viewer import DESKTOP_TKINTER, TextView, View, Viewer
 
@@ -23,7 +24,7 @@ class PictureView(View):
         """Return the window with the picture, not shown yet."""
         plotter = EmPlotter(1, 1, mainTitle=self.path.stem, windowTitle=self.path.stem)
         axes = plotter.createSubPlot("", "", "")
-        axes.imshow(plotter.plt.imread(str(self.path)))
+        axes.imshow(imread(str(self.path)))
         axes.set_axis_off()
         return plotter
 
