@@ -183,12 +183,13 @@ def main() -> None:
     parser.add_argument("--only", help="tomograms to measure, such as G1,Z1; by default all there are")
     parser.add_argument("--columns", default=",".join(COLUMNS), help="of clean, noisy, denoised")
     parser.add_argument("--results", type=Path, help="folder of the JSON files; by default beside the project")
+    parser.add_argument("--tables", action="store_true", help="measure nothing, print what is there")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("cb1.md"), help="the report")
     options = parser.parse_args()
     benchmark = Benchmark(options.project, options.weights, options.results or options.project.parent / "bench-cb1")
     runs = CopickAnnotations(options.project, options.only.split(",") if options.only else None).runs()
     columns = [column for column in COLUMNS if column in options.columns.split(",")]
-    for run in runs:
+    for run in [] if options.tables else runs:
         benchmark.measure(run, columns)
     # Where files lie on this machine says nothing to others.
     command = f"python benchmarks/{' '.join(Path(word).name for word in sys.argv)}"
