@@ -98,7 +98,7 @@ def test_names_are_matched_and_the_user_is_told_how(tomograms_star: Path, run: s
 def test_the_path_of_the_reconstruction_comes_before_the_name(tmp_path: Path) -> None:
     path = tmp_path / "tomograms.star"
     path.write_text(TOMOGRAMS.replace("rec_002", "TS_01").replace("002 ", "TS_02 "))
-    entry = picked("TS_01", path="/work/relion/Tomograms/job001/tomograms/TS_01.mrc")
+    entry = picked("TS_01", path="/project/Tomograms/job001/tomograms/TS_01.mrc")
     frames = frames_of([entry], FrameFacts(tomograms_star=path))
     assert frames.by_run["TS_01"].name == "TS_02"
     assert "by the path of its reconstruction" in frames.notes[0]
