@@ -26,6 +26,12 @@ SizeZYX = tuple[PositiveInt, PositiveInt, PositiveInt]
 """Size in voxels along z, y, x."""
 
 
+def _square(size_zyx: tuple[int, int, int]) -> tuple[int, int, int]:
+    if size_zyx[1] != size_zyx[2]:
+        raise ValueError(f"patches are turned about z: make y and x equal, not {size_zyx[1]}, {size_zyx[2]}")
+    return size_zyx
+
+
 class PresetSeeds(BaseModel):
     """Specimens of one kind.
 
@@ -137,7 +143,7 @@ class Recipe(BaseModel):
     specimens: tuple[SpecimenGroup, ...] = Field(min_length=1)
     clear: float = Field(default=0.15, ge=0, le=1)
     validation: ValidationRecipe
-    patch_zyx: SizeZYX
+    patch_zyx: Annotated[SizeZYX, AfterValidator(_square)]
     dice: Literal["mean", "generalized"] = "mean"
     pretrain_dense: OptimiserRecipe
     dense: OptimiserRecipe
