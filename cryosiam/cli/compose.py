@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryosiam.cli.exchange_facts import tomogram_size
 from cryosiam.cli.networks_used import NetworksUsed, networks_used
-from cryosiam.cli.pick import PickOptions
+from cryosiam.cli.pick import DEFAULT_THRESHOLD, PickOptions
 from cryosiam.errors import InputError
 from cryosiam.pipeline.manifest import load_manifest
 from cryosiam.pipeline.plan import Pipeline, Product
@@ -144,6 +144,7 @@ def _classes(selection: PickSelection, source: Source, species: tuple[str, ...])
 
 
 def _stages(options: PickOptions, networks: NetworksUsed, classes: tuple[str, ...] | None) -> tuple[Stage, ...]:
+    from cryosiam.segmentation import InstanceConfig
     from cryosiam.stages.check.run import CheckStage
     from cryosiam.stages.dense.run import DenseStage
     from cryosiam.stages.instances.config import InstancesConfig
@@ -158,7 +159,13 @@ def _stages(options: PickOptions, networks: NetworksUsed, classes: tuple[str, ..
         CheckStage(used, lambda: load()[0], first.voxel_size_angstrom, _check_config(options, first)),
         DenseStage(used, load),
         PreviewStage(),
-        InstancesStage(InstancesConfig(calibration=networks.score)),
+        InstancesStage(
+            InstancesConfig(
+                # With what scores less gone, a higher threshold can be tried without separating them again.
+                separation=InstanceConfig(min_score=min(options.threshold, DEFAULT_THRESHOLD)),
+                calibration=networks.score,
+            )
+        ),
         *(_particle_stages(options, networks.subtomogram, classes) if networks.subtomogram else ()),
     )
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from cryosiam.cli import options as opt
 
 TABLE_OPTIONS = frozenset({"tomograms_star", "tilt_series_pixel_size", "tomogram_size", "binned_by_averaging"})
 CLASS_OPTIONS = frozenset({"objects", "nothing_else", "threshold"})
 """Options without meaning for commands that end before particles have classes."""
+
+DEFAULT_THRESHOLD: Final = 0.1
+"""Least score of a pick that is written."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class PickOptions:
     device: opt.Device = "auto"
     memory: opt.Memory = None
     threads: opt.Threads = None
-    threshold: opt.Threshold = 0.1
+    threshold: opt.Threshold = DEFAULT_THRESHOLD
     seed: opt.Seed = 0
     quiet: opt.Quiet = False
 

@@ -37,6 +37,11 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
         HEAD_OPTIONS,
         (SIMULATED, OWN),
     ),
+    "refine": (
+        "Train the dense network on, as it is used: on noisy, noiseless and denoised tomograms, its statistics fixed.",
+        PROJECT_OPTIONS | HEAD_OPTIONS,
+        (SIMULATED, "--structures data/ --from light --out runs/mine"),
+    ),
     "denoise": ("Train the denoising head (thesis 3.2.2, equation 8).", frozenset(), (SIMULATED,)),
     "lamella": ("Train the head that finds the sample.", frozenset(), (SIMULATED, OWN)),
     "semantic": (
@@ -65,7 +70,7 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
         (SIMULATED,),
     ),
     "all": (
-        "Run the stages that made the weights that ship: dense, pretrain-subtomogram, contrastive, classifier. "
+        "Run the stages that made the weights that ship: dense, refine, pretrain-subtomogram, contrastive, classifier. "
         "Called again, it goes on where it was.",
         PROJECT_OPTIONS | HEAD_OPTIONS | {"start"},
         (SIMULATED, SIMULATED + " --time-budget 8h"),

@@ -38,9 +38,13 @@ def train(stage: str, options: TrainOptions) -> None:
     _check(options)
     with _folder(options.out):
         session = Session(recipe, options, budget)
-        for name in ALL if stage == "all" else (stage,):
+        for name in _all_stages(recipe) if stage == "all" else (stage,):
             if not session.run(name):
                 return
+
+
+def _all_stages(recipe: Recipe) -> tuple[str, ...]:
+    return tuple(stage for stage in ALL if stage != "refine" or recipe.refine is not None)
 
 
 def _recipe(spec: str) -> Recipe:

@@ -77,7 +77,7 @@ class Session:
     @cached_property
     def source(self) -> PatchSource:
         """Patches to learn from."""
-        return self._simulated if self.options.copick is None else self._project[0]
+        return self.simulated if self.options.copick is None else self._project[0]
 
     @cached_property
     def validation(self) -> Sequence[Scene]:
@@ -89,7 +89,7 @@ class Session:
         return validation_scenes(self.out / "validation", self._structures, self.recipe)
 
     @cached_property
-    def _simulated(self) -> SimulatedSource:
+    def simulated(self) -> SimulatedSource:
         """Specimens that are imaged anew all the time; those that are missing are built."""
         from cryosiam.training.data import check_structures, simulated_source
 
@@ -118,7 +118,7 @@ class Session:
         from cryosiam.training.particles import recipe_particles
 
         dense = self._finder
-        return recipe_particles(self.recipe, self._simulated, dense, self._particles_of(dense), self.report)
+        return recipe_particles(self.recipe, self.simulated, dense, self._particles_of(dense), self.report)
 
     @cached_property
     def strangers(self) -> Particles:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cryosiam.training.heads import Heads
     from cryosiam.weights import WeightsCard
 
-ALL = ("dense", "pretrain-subtomogram", "contrastive", "classifier")
+ALL = ("dense", "refine", "pretrain-subtomogram", "contrastive", "classifier")
 """The stages that made the weights that ship, in order."""
 
 
@@ -64,6 +64,26 @@ def _dense(session: Session) -> WeightsCard | None:
         session.limits,
         session.report,
         start=session.start("dense"),
+    )
+
+
+def _refine(session: Session) -> WeightsCard | None:
+    from cryosiam.training.refine import refine
+
+    start = session.start("refine")
+    if start is None:
+        raise WeightsError(
+            f"refine starts from dense weights, and {session.weights} holds none; run 'cryosiam train dense' first, or "
+            "name some with --from"
+        )
+    return refine(
+        session.recipe,
+        session.simulated,
+        session.validation,
+        session.out,
+        session.limits,
+        session.report,
+        start=start,
     )
 
 
@@ -122,6 +142,7 @@ _FINDERS = (Task.DENSE,)
 STAGES: dict[str, Stage] = {
     "pretrain-dense": Stage(_pretrain_dense, "pretrain_dense", Task.PRETRAINING),
     "dense": Stage(_dense, "dense", Task.DENSE, _TRUNKS),
+    "refine": Stage(_refine, "refine", Task.DENSE, _FINDERS),
     **{task: Stage(_heads(task), "dense", Task.DENSE, _TRUNKS) for task in HEADS},
     "pretrain-subtomogram": Stage(_pretrain_subtomogram, "pretrain_subtomogram", Task.SUBTOMOGRAM, _FINDERS),
     "contrastive": Stage(_contrastive, "contrastive", Task.SUBTOMOGRAM, _FINDERS),

@@ -30,6 +30,8 @@ class InstanceConfig:
         depth of the valley between them and the mean boundary probability on their interface.
     min_voxels
         Smaller instances are dropped.
+    min_score
+        Instances that score less are dropped.
     block_size, margin
         Edge of a block's core and the context around it; the margin is at least the largest particle's diameter.
 
@@ -49,12 +51,15 @@ class InstanceConfig:
     merge_depth: float = 0.5
     merge_boundary: float = 1.5
     min_voxels: int = 40
+    min_score: float = 0.0
     block_size: int = 224
     margin: int = 48
 
     def __post_init__(self) -> None:
         if not (0 < self.foreground_threshold <= 1 and 0 < self.boundary_threshold <= 1):
             raise ValueError("the foreground and boundary thresholds must be above 0 and at most 1")
+        if not 0 <= self.min_score <= 1:
+            raise ValueError("the least score must be from 0 to 1")
         if self.seed_radius < 1 or self.block_size < 1 or self.margin < 0 or self.min_voxels < 1:
             raise ValueError("seed radius, block size and least voxels must be 1 or more, and the margin 0 or more")
         if min(self.merge_depth, self.merge_boundary, self.max_radius) <= 0 or self.smoothing < 0:

@@ -156,9 +156,12 @@ def separate_instances(
     group, count = merge_fragments(fragments, edges, config)
     particles = group_fragments(fragments, group, count)
     keep = particles.sums[:, 0] >= config.min_voxels
+    table = _instance_table(_rows(particles, keep), shape, calibration)
+    sure = table.scores >= config.min_score
+    keep[keep] = sure
     label = np.where(keep, np.cumsum(keep), 0)
     _relabel(out, fragments.ids, label[group], workers)
-    return _instance_table(_rows(particles, keep), shape, calibration)
+    return table.select(sure)
 
 
 def _check(maps: InstanceMaps, out: NDArray[np.int32]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -93,6 +93,10 @@ class InstanceTable:
     def positions_angstrom(self, voxel_size_angstrom: float) -> NDArray[np.float64]:
         """Return the centres as ``(n, 3)`` positions (x, y, z) in Å."""
         return positions_from_indices(self.centroids_zyx, voxel_size_angstrom)
+
+    def select(self, kept: NDArray[np.bool_]) -> InstanceTable:
+        """Return the table of the rows to keep, ``(n,)``; what is left is to be labelled anew from 1."""
+        return InstanceTable(**{column.name: getattr(self, column.name)[kept] for column in fields(self)})
 
     def with_scores(self, scores: NDArray[np.float64]) -> InstanceTable:
         """Return the table with other scores (``(n,)`` in [0, 1])."""

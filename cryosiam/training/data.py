@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cryosiam.training.imaged import ImagedBatches
+from cryosiam.training.imaged import NOISY, ImagedBatches, Looks
 from cryosiam.training.scenes import Scene, make_preset_scenes, make_scenes
 from cryosiam.training.specimens import StoredSpecimen, group_spec, make_specimens, pool
 
@@ -30,17 +30,17 @@ class SimulatedSource:
     ----------
     specimens, chances
         What is imaged, and how often each is drawn; chances sum to 1.
-    clear
-        Share of tomograms shown as a denoiser would show them.
+    looks
+        How often tomograms are shown clear or denoised.
     """
 
     specimens: list[StoredSpecimen]
     chances: NDArray[np.float64]
-    clear: float = 0.0
+    looks: Looks = NOISY
 
     def batches(self, size_zyx: tuple[int, int, int], batch: int, seed: int) -> Batches:
         """Return endless batches; see :class:`cryosiam.training.task.PatchSource`."""
-        return ImagedBatches(self.specimens, self.chances, size_zyx, batch, seed, self.clear)
+        return ImagedBatches(self.specimens, self.chances, size_zyx, batch, seed, self.looks)
 
 
 def simulated_source(folder: Path, data: Path, recipe: Recipe, report: Callable[[str], None]) -> SimulatedSource:
@@ -61,7 +61,7 @@ def simulated_source(folder: Path, data: Path, recipe: Recipe, report: Callable[
     groups = [
         (group, make_specimens(folder, group, recipe.voxel_size_angstrom, load, report)) for group in recipe.specimens
     ]
-    return SimulatedSource(*pool(groups), clear=recipe.clear)
+    return SimulatedSource(*pool(groups), Looks(clear=recipe.clear))
 
 
 def check_structures(specimens: Path, validation: Path, data: Path, recipe: Recipe) -> None:

@@ -118,5 +118,5 @@ def train_dense(
     if not (trained.finished and trained.main):
         return None
     network: DenseNetwork = trained.model  # type: ignore[assignment]
-    made = TrainedHeads(network, STAGE, "tomogram", trained.hours, trained.steps, opened)
+    made = TrainedHeads(network, STAGE, recipe.dense, "tomogram", trained.hours, trained.steps, opened)
     return export_dense(out / "weights", made, recipe, source, validation, report)

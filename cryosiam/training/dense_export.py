@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cryosiam.networks.dense import DenseNetwork
-    from cryosiam.training.recipe import Recipe
+    from cryosiam.training.recipe import OptimiserRecipe, Recipe
     from cryosiam.training.scenes import Scene
     from cryosiam.training.starting import Start
     from cryosiam.training.task import PatchSource
@@ -40,6 +40,8 @@ class TrainedHeads:
         The network, averaged.
     stage
         Stage of training, such as ``dense`` or ``semantic``.
+    optimiser
+        Of the stage.
     reads
         ``"tomogram"`` or ``"denoised"``.
     hours, steps
@@ -50,6 +52,7 @@ class TrainedHeads:
 
     network: DenseNetwork
     stage: str
+    optimiser: OptimiserRecipe
     reads: str
     hours: float
     steps: int
@@ -88,7 +91,7 @@ def export_dense(
     network = trained.network.cpu().eval()
     facts: dict[str, Any] = {}
     if "semantic" in network.heads and trained.reads == "tomogram" and isinstance(source, SimulatedSource):
-        facts["class_offsets"] = balance_classes(network, source, recipe.dense.seed).tolist()
+        facts["class_offsets"] = balance_classes(network, source, trained.optimiser.seed).tolist()
     new = DenseWeights(network, _card(trained, recipe, source, facts))
     if trained.reads == "denoised" and start and not any("denoise" in part.card.heads for part in parts):
         denoisers = [part for part in start.dense if "denoise" in part.card.heads]
@@ -105,7 +108,7 @@ def export_dense(
 def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dict[str, Any]) -> WeightsCard:
     network = trained.network
     parameters = {
-        **recipe.dense.model_dump(),
+        **trained.optimiser.model_dump(),
         "steps": trained.steps,
         "patch_zyx": list(recipe.patch_zyx),
         "dice": recipe.dice,

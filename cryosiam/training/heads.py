@@ -152,7 +152,7 @@ def train_heads(
         return None
     network: DenseNetwork = trained.model.network if on_denoised else trained.model  # type: ignore[assignment]
     reads = "denoised" if on_denoised else "tomogram"
-    made = TrainedHeads(network, str(task), reads, trained.hours, trained.steps, opened)
+    made = TrainedHeads(network, str(task), recipe.dense, reads, trained.hours, trained.steps, opened)
     return export_dense(out / "weights", made, recipe, source, validation, report)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ PATCHES_PER_VOLUME: Final = 12
 
 MOST_BLUR_VOXELS: Final = 1.2
 MOST_NOISE: Final = 0.1
-"""Of denoised tomograms: standard deviation of the blur in voxels, and of the noise in units of bulk protein."""
+"""Of clear tomograms: standard deviation of the blur in voxels, and of the noise in units of bulk protein."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,59 @@ def imaged(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen
     return _normalised(specimen, FastMicroscope(spec).image(np.asarray(specimen.array("seen"), np.float32), rng).noisy)
 
 
+class Denoiser(Protocol):
+    """Gives a normalised tomogram as it is once denoised."""
+
+    def __call__(self, noisy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the denoised tomogram, of the same shape ``(z, y, x)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How often tomograms are shown otherwise than a microscope shows them, so that such input is understood too.
+
+    Parameters
+    ----------
+    clear
+        Share that is shown without a microscope.
+    denoised
+        Share that is shown denoised.
+    denoiser
+        Needed where any is.
+
+    Raises
+    ------
+    ValueError
+        If denoised tomograms are wanted of no denoiser.
+    """
+
+    clear: float = 0.0
+    denoised: float = 0.0
+    denoiser: Denoiser | None = None
+
+    def __post_init__(self) -> None:
+        if self.denoised and self.denoiser is None:
+            raise ValueError("tomograms can be shown denoised only by a denoiser")
+
+    def show(self, specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen:
+        """Return a specimen in one of the looks."""
+        drawn = rng.random()
+        if drawn < self.clear:
+            return cleared(specimen, rng)
+        noisy = imaged(specimen, rng)
+        if self.denoiser is None or drawn >= self.clear + self.denoised:
+            return noisy
+        return _normalised(specimen, self.denoiser(noisy.noisy))
+
+
 def cleared(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen:
-    """Return a specimen as a denoiser would show it: no microscope, a little blur, a little noise."""
-    clean = ndimage.gaussian_filter(np.asarray(specimen.array("clean"), np.float32), rng.uniform(0.0, MOST_BLUR_VOXELS))
+    """Return a specimen without a microscope: no more than a little blur, a little noise."""
+    clean = np.asarray(specimen.array("clean"), np.float32)
+    if rng.random() < 0.5:
+        clean = ndimage.gaussian_filter(clean, rng.uniform(0.0, MOST_BLUR_VOXELS))
+    if rng.random() < 0.5:
+        return _normalised(specimen, clean)
     noise = rng.uniform(0.0, MOST_NOISE) * rng.standard_normal(clean.shape, np.float32)
     return _normalised(specimen, clean + noise.astype(np.float32))
 
@@ -77,6 +127,10 @@ def cleared(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecime
 def _normalised(specimen: StoredSpecimen, volume: NDArray[np.float32]) -> ImagedSpecimen:
     normalisation = measure_normalisation(ArrayVolume(volume), run=specimen.folder.name, source="simulated")
     return ImagedSpecimen(specimen, normalisation.apply(volume))
+
+
+NOISY: Final = Looks()
+"""All tomograms as a microscope shows them."""
 
 
 class ImagedBatches:
@@ -97,8 +151,8 @@ class ImagedBatches:
         Patches in a batch.
     seed
         Of everything random.
-    clear
-        Share of tomograms that are shown as a denoiser would show them, so that denoised input is understood too.
+    looks
+        How often tomograms are shown clear or denoised.
     """
 
     def __init__(
@@ -108,10 +162,10 @@ class ImagedBatches:
         size_zyx: tuple[int, int, int],
         batch: int,
         seed: int,
-        clear: float = 0.0,
+        looks: Looks = NOISY,
     ) -> None:
         self._specimens, self._chances = specimens, chances
-        self._size, self._batch, self._seed, self._clear = size_zyx, batch, seed, clear
+        self._size, self._batch, self._seed, self._looks = size_zyx, batch, seed, looks
         self._pool = ThreadPoolExecutor(1, "imaging")
         self._blocks: dict[int, Future[list[ImagedSpecimen]]] = {}
 
@@ -136,4 +190,4 @@ class ImagedBatches:
     def _imaged(self, block: int, index: int) -> ImagedSpecimen:
         rng = np.random.default_rng([self._seed, 0, block, index])
         specimen = self._specimens[int(rng.choice(len(self._specimens), p=self._chances))]
-        return cleared(specimen, rng) if rng.random() < self._clear else imaged(specimen, rng)
+        return self._looks.show(specimen, rng)

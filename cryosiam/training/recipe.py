@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from cryosiam.errors import InputError
 from cryosiam.training.two_views import SelfSupervision
@@ -107,6 +107,27 @@ class OptimiserRecipe(BaseModel):
     seed: int = Field(default=1, ge=0)
 
 
+class RefineRecipe(OptimiserRecipe):
+    """How a trained dense network learns on.
+
+    Attributes
+    ----------
+    clear
+        Share of tomograms shown without a microscope.
+    denoised
+        Share of tomograms shown as the network's own denoiser gives them.
+    """
+
+    clear: float = Field(default=0.25, ge=0, le=1)
+    denoised: float = Field(default=0.2, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _leaves_noisy_ones(self) -> RefineRecipe:
+        if self.clear + self.denoised > 1:
+            raise ValueError(f"clear and denoised are shares and sum to {self.clear + self.denoised:g}: at most 1")
+        return self
+
+
 class Recipe(BaseModel):
     """Recipe of one set of weights.
 
@@ -128,6 +149,8 @@ class Recipe(BaseModel):
         Dice loss of the semantic head: the mean over the classes, or the generalized one of the thesis (eq. 10).
     pretrain_dense, dense
         Optimisers of DenseSimSiam pretraining and of the task heads.
+    refine
+        How the dense network learns on once it is trained; None: not at all.
     self_supervision
         Views and losses of DenseSimSiam pretraining.
     particles
@@ -147,6 +170,7 @@ class Recipe(BaseModel):
     dice: Literal["mean", "generalized"] = "mean"
     pretrain_dense: OptimiserRecipe
     dense: OptimiserRecipe
+    refine: RefineRecipe | None = None
     self_supervision: SelfSupervision = SelfSupervision()
     particles: int = Field(gt=0)
     pretrain_subtomogram: OptimiserRecipe

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cryosiam.errors import TrainingError
 from cryosiam.training.collapse import CollapseWatch, measure_health
@@ -154,6 +155,10 @@ class Sitting(Callback):
         model.train()
         for name in self._task.frozen:
             model.get_submodule(name).eval().requires_grad_(False)
+        if self._task.frozen_statistics:
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     def _ask_to_stop(self) -> bool:
         already, self._stop_asked = self._stop_asked, True

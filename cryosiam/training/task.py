@@ -39,6 +39,8 @@ class TrainingTask:
         Named losses of a batch; ``total`` is minimised, the others are logged.
     frozen
         Names of submodules that do not learn; their batch norms keep their statistics.
+    frozen_statistics
+        Whether all batch norms keep their statistics, so that the model learns as it is used.
     embeddings
         Gives ``(n, d)`` embeddings of a batch, where training is to stop if they collapse to a point or a line.
     validate
@@ -52,6 +54,7 @@ class TrainingTask:
     batches: Batches
     losses: Callable[[nn.Module, Batch], Mapping[str, Tensor]]
     frozen: tuple[str, ...] = ()
+    frozen_statistics: bool = False
     embeddings: Callable[[nn.Module, Batch], Tensor] | None = None
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None
     half_precision: bool = True

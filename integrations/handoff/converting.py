@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cryosiam.errors import InputError
 from cryosiam.integrations.handoff.frames import FrameFacts, PickedTomogram, known_tomograms
 from cryosiam.integrations.handoff.named_frames import frames_of_names
-from cryosiam.integrations.handoff.names import core_name
+from cryosiam.integrations.star.core_names import core_name
 from cryosiam.integrations.star.exchange import Written, write_particles
 from cryosiam.integrations.star.reading import read_particles
 from cryosiam.integrations.star.tables import FramedPicks

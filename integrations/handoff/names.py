@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from cryosiam.errors import InputError
+from cryosiam.integrations.star.core_names import core_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cryosiam.integrations.handoff.known import KnownTomogram
 
-_ENDING: Final = re.compile(r"\.(tomostar|mrc|rec|st|zarr|xml)$", re.IGNORECASE)
-_WARP_SIZE: Final = re.compile(r"_\d+(\.\d+)?Apx$")
 _SHOWN: Final = 5
 
 
@@ -35,17 +33,6 @@ class Match:
 
     tomogram: KnownTomogram
     how: str = ""
-
-
-def core_name(name: str) -> str:
-    """Return a tomogram's name without what programs add to it.
-
-    RELION puts ``rec_`` before the names of its reconstructions, AreTomo ``_Vol`` after them, Warp the voxel size as in
-    ``_10.00Apx``; Warp's names end in ``.tomostar``.
-    """
-    bare = _ENDING.sub("", PurePosixPath(name).name)
-    bare = _WARP_SIZE.sub("", bare)
-    return bare.removesuffix("_Vol").removeprefix("rec_")
 
 
 def match_names(

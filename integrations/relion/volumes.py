@@ -10,8 +10,8 @@ import numpy as np
 
 from cryosiam.domain import ArrayVolume
 from cryosiam.errors import InputError
-from cryosiam.integrations.handoff.names import core_name
 from cryosiam.integrations.mrc.header import ISOTROPY_TOLERANCE, MrcLayout, read_layout
+from cryosiam.integrations.star.core_names import core_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

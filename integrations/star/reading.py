@@ -12,8 +12,8 @@ import numpy as np
 
 from cryosiam.domain import Picks
 from cryosiam.errors import InputError
-from cryosiam.integrations.handoff.names import core_name
 from cryosiam.integrations.star.columns import Columns
+from cryosiam.integrations.star.core_names import core_name
 from cryosiam.integrations.star.frame import TomogramFrame
 from cryosiam.integrations.star.particle_file import ParticleTable, read_tables
 from cryosiam.integrations.star.tables import FramedPicks

@@ -17,9 +17,10 @@ from cryosiam.errors import InputError
 from cryosiam.integrations.handoff.frames import FrameFacts, PickedTomogram, frames_of
 from cryosiam.integrations.handoff.known import KnownTomogram
 from cryosiam.integrations.handoff.named_frames import frames_of_names
-from cryosiam.integrations.handoff.names import core_name, match_names
+from cryosiam.integrations.handoff.names import match_names
 from cryosiam.integrations.portal.frames import read_portal_tomograms
 from cryosiam.integrations.relion.tomograms_star import read_tomograms
+from cryosiam.integrations.star.core_names import core_name
 from cryosiam.integrations.warp.frames import read_warp_tomograms
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -114,6 +114,20 @@ def test_labels_and_table_agree(seed: int, block_size: int, workers: int) -> Non
     assert ((table.scores >= 0) & (table.scores <= 1)).all()
 
 
+def test_instances_below_the_least_score_leave_neither_label_nor_row() -> None:
+    shape = (48, 64, 64)
+    maps = predictions(paint(shape, crowd(shape, 20, 3)), noise=0.1)
+    labels, table = separate(maps)
+    least = float(np.median(table.scores))
+    fewer, rest = separate(maps, InstanceConfig(min_score=least))
+    kept = table.scores >= least
+    assert 0 < kept.sum() < len(table)
+    np.testing.assert_array_equal(rest.centroids_zyx, table.centroids_zyx[kept])
+    np.testing.assert_array_equal(rest.scores, table.scores[kept])
+    expected = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)])[labels]
+    np.testing.assert_array_equal(fewer, expected)
+
+
 def test_only_particles_inside_the_sample_are_kept() -> None:
     truth = paint((40, 40, 60), [((20, 20, 12), 6.0), ((20, 20, 30), 6.0), ((20, 20, 48), 6.0)])
     maps = predictions(truth)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from cryosiam.simulation.build import species_wanted
 from cryosiam.simulation.sources import load_all
-from cryosiam.training.imaged import ImagedBatches, imaged
+from cryosiam.training.imaged import ImagedBatches, Looks, imaged
 from cryosiam.training.recipe import SpecimenGroup
 from cryosiam.training.specimens import StoredSpecimen, make_specimens
 
@@ -27,7 +27,7 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> list[StoredSpecimen]:
 
 
 def batches(specimens: list[StoredSpecimen], seed: int = 4, clear: float = 0.0) -> ImagedBatches:
-    return ImagedBatches(specimens, np.array([0.5, 0.5]), SIZE, 3, seed, clear)
+    return ImagedBatches(specimens, np.array([0.5, 0.5]), SIZE, 3, seed, Looks(clear))
 
 
 def test_a_batch_depends_on_seed_and_number_alone(specimens: list[StoredSpecimen]) -> None:
@@ -65,3 +65,26 @@ def test_every_image_is_by_another_microscope_and_normalised_whole(specimens: li
     clean = specimens[0].array("clean").astype(np.float32)
     smooth = ndimage.gaussian_filter(first.noisy, 1.5)
     assert np.corrcoef(smooth.ravel(), ndimage.gaussian_filter(clean, 1.5).ravel())[0, 1] > 0.2
+
+
+def test_looks_come_in_their_shares_and_each_is_normalised_whole(specimens: list[StoredSpecimen]) -> None:
+    looks = Looks(clear=0.3, denoised=0.4, denoiser=lambda noisy: 0.1 * ndimage.gaussian_filter(noisy, 2) - 7)
+    clean = specimens[0].array("clean").astype(np.float32)
+    agreement = []
+    for seed in range(20):
+        shown = looks.show(specimens[0], np.random.default_rng(seed)).noisy
+        assert abs(float(shown.mean())) < 0.2
+        assert float(shown.std()) == pytest.approx(1, abs=0.2)
+        # Neighbours differ most in noise, less once it is smoothed, least without any.
+        steps = float(np.abs(np.diff(shown, axis=2)).mean())
+        agreement.append((float(np.corrcoef(shown.ravel(), clean.ravel())[0, 1]), steps))
+    clear = [steps for correlation, steps in agreement if correlation > 0.75]
+    noisy = [steps for correlation, steps in agreement if steps > 0.5]
+    assert len(clear) == pytest.approx(6, abs=4)
+    assert len(noisy) == pytest.approx(6, abs=4)
+    assert len(agreement) - len(clear) - len(noisy) == pytest.approx(8, abs=4)
+
+
+def test_without_a_denoiser_nothing_is_shown_denoised() -> None:
+    with pytest.raises(ValueError, match="only by a denoiser"):
+        Looks(denoised=0.2)

@@ -18,6 +18,7 @@ RECIPE: dict[str, Any] = {
     "self_supervision": {"patch_zyx": [32, 32, 32], "view_zyx": [24, 24, 24]},
     "pretrain_dense": {"steps": 2, "batch": 2, "learning_rate": 0.002},
     "dense": {"steps": 2, "batch": 1, "learning_rate": 0.002},
+    "refine": {"steps": 2, "batch": 1, "learning_rate": 0.001, "denoised": 0.5},
     "particles": 40,
     "pretrain_subtomogram": {"steps": 2, "batch": 4, "learning_rate": 0.001},
     "contrastive": {"steps": 2, "batch": 4, "learning_rate": 0.001},
