@@ -258,5 +258,6 @@ def _time_table(records: list[Record]) -> list[str]:
             f"{record['pick']['peak_memory_gib']:.2f}",
         ]
         for record in records
+        if record["pick"]
     ]
     return _table(["tomogram", "column", "wall s", "peak GiB"], rows)

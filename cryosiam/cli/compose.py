@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryosiam.cli.exchange_facts import tomogram_size
 from cryosiam.cli.networks_used import NetworksUsed, networks_used
-from cryosiam.cli.pick import DEFAULT_THRESHOLD, PickOptions
+from cryosiam.cli.pick import PickOptions
 from cryosiam.errors import InputError
 from cryosiam.pipeline.manifest import load_manifest
 from cryosiam.pipeline.plan import Pipeline, Product
@@ -22,6 +22,7 @@ from cryosiam.pipeline.progress import reporter
 from cryosiam.pipeline.runner import Outcome, PlannedRun, Project, Runner
 from cryosiam.pipeline.summary import TableSummary
 from cryosiam.ports import HandBack, ProductKey, ProjectSource, Sink, Source, adapter_class
+from cryosiam.scores import LEAST_SCORE
 from cryosiam.stages.stage import Resources, Stage, WeightsUsed
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _stages(options: PickOptions, networks: NetworksUsed, classes: tuple[str, ..
         InstancesStage(
             InstancesConfig(
                 # With what scores less gone, a higher threshold can be tried without separating them again.
-                separation=InstanceConfig(min_score=min(options.threshold, DEFAULT_THRESHOLD)),
+                separation=InstanceConfig(min_score=min(options.threshold, LEAST_SCORE)),
                 calibration=networks.score,
             )
         ),

@@ -5,16 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Final, get_type_hints
+from typing import Any, get_type_hints
 
 from cryosiam.cli import options as opt
+from cryosiam.scores import LEAST_SCORE
 
 TABLE_OPTIONS = frozenset({"tomograms_star", "tilt_series_pixel_size", "tomogram_size", "binned_by_averaging"})
 CLASS_OPTIONS = frozenset({"objects", "nothing_else", "threshold"})
 """Options without meaning for commands that end before particles have classes."""
-
-DEFAULT_THRESHOLD: Final = 0.1
-"""Least score of a pick that is written."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class PickOptions:
     device: opt.Device = "auto"
     memory: opt.Memory = None
     threads: opt.Threads = None
-    threshold: opt.Threshold = DEFAULT_THRESHOLD
+    threshold: opt.Threshold = LEAST_SCORE
     seed: opt.Seed = 0
     quiet: opt.Quiet = False
 

@@ -25,9 +25,11 @@ class InstanceConfig:
         Least height of a seed.
     max_radius
         Distances are clipped here: no particle has a larger inscribed ball.
-    merge_depth, merge_boundary
-        Two fragments are cut where ``depth / merge_depth + boundary / merge_boundary`` exceeds 1, with the relative
-        depth of the valley between them and the mean boundary probability on their interface.
+    merge_depth, merge_boundary, merge_shape, merge_distance
+        Two fragments are cut where ``depth / merge_depth + boundary / merge_boundary + merge_shape * (distance -
+        merge_distance)`` exceeds 1, with the relative depth of the valley between them, the mean boundary probability
+        on their interface, and the distance of their centres in radii of a ball as large as both: 0.75 for the halves
+        of a ball, 1.6 for two balls that touch.
     min_voxels
         Smaller instances are dropped.
     min_score
@@ -44,12 +46,14 @@ class InstanceConfig:
     foreground_threshold: float = 0.35
     boundary_threshold: float = 0.9
     boundary_weight: float = 1.0
-    smoothing: float = 0.5
+    smoothing: float = 0.6
     seed_radius: int = 2
     min_peak: float = 0.4
     max_radius: float = 24.0
     merge_depth: float = 0.5
     merge_boundary: float = 1.5
+    merge_shape: float = 4.0
+    merge_distance: float = 1.4
     min_voxels: int = 40
     min_score: float = 0.0
     block_size: int = 224
@@ -62,5 +66,7 @@ class InstanceConfig:
             raise ValueError("the least score must be from 0 to 1")
         if self.seed_radius < 1 or self.block_size < 1 or self.margin < 0 or self.min_voxels < 1:
             raise ValueError("seed radius, block size and least voxels must be 1 or more, and the margin 0 or more")
-        if min(self.merge_depth, self.merge_boundary, self.max_radius) <= 0 or self.smoothing < 0:
-            raise ValueError("merging scales and the largest radius must be positive, and the smoothing not negative")
+        if min(self.merge_depth, self.merge_boundary, self.merge_distance, self.max_radius) <= 0:
+            raise ValueError("merging scales and the largest radius must be positive")
+        if min(self.merge_shape, self.smoothing) < 0:
+            raise ValueError("the weight of the shape and the smoothing must not be negative")

@@ -13,6 +13,7 @@ from cryosiam.evaluation.picks import DetectionScore, average_precision, hits
 from cryosiam.evaluation.volumes import instance_average_precision, instance_overlap
 from cryosiam.geometry import indices_from_positions
 from cryosiam.inference.outputs import SAMPLE_BLOCK
+from cryosiam.scores import LEAST_SCORE
 from cryosiam.segmentation import ScoreCalibration, fit_score_calibration
 from cryosiam.training.head_losses import HeadTask
 from cryosiam.training.scene_patches import KNOWN, KNOWN_BITS, has_known, hidden_classes, scene_facts
@@ -81,14 +82,15 @@ def true_radii_angstrom(scene: Scene, voxel_size_angstrom: float) -> dict[str, f
 def measure_dense(parts: Sequence[DenseWeights], scenes: Sequence[Scene]) -> dict[str, float]:
     """Measure dense networks on scenes: Dice per class, denoising, sample, instances, picks; means over the scenes.
 
-    Only voxels whose label is known count. Instances and picks are measured where every particle is labelled. How far
-    scores are from the share of picks that are right stands beside what it were without the weights' own calibration.
+    Only voxels whose label is known count. Instances and picks are those that `cryosiam pick` writes unless told
+    otherwise, and are measured where every particle is labelled. How far scores are from the share of picks that are
+    right stands beside what it were without the weights' own calibration.
     """
     rows: list[dict[str, float]] = []
     total = DetectionScore(0, 0, 0)
     right, scores, plain = [np.zeros(0, bool)], [np.zeros(0)], [np.zeros(0)]
     for scene in scenes:
-        with scene_products(scene, parts) as found:
+        with scene_products(scene, parts, LEAST_SCORE) as found:
             row = _voxel_figures(scene, found)
             if found.table is not None and found.labels is not None and scene_facts(scene)["complete"]:
                 truth = scene.picks()

@@ -48,6 +48,8 @@ class TrainedHeads:
         Time and steps spent.
     start
         Weights it started from.
+    before
+        Training that this one goes on with, to be told beside it.
     """
 
     network: DenseNetwork
@@ -57,6 +59,7 @@ class TrainedHeads:
     hours: float
     steps: int
     start: Start | None
+    before: Training | None = None
 
 
 def export_dense(
@@ -116,6 +119,7 @@ def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dic
     }
     if trained.start is not None:
         parameters["started_from"] = str(trained.start.folder)
+    own, before = f"cryosiam train {trained.stage} --recipe {recipe.name}", trained.before
     return WeightsCard(
         name=recipe.name,
         task=Task.DENSE,
@@ -128,10 +132,10 @@ def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dic
         input=trained.reads,
         halo=network.halo,
         training=Training(
-            recipe=f"cryosiam train {trained.stage} --recipe {recipe.name}",
+            recipe="; ".join([*([before.recipe] if before else []), own]),
             data=data_description(recipe, source),
-            parameters={trained.stage: parameters},
-            hours=round(trained.hours, 2),
+            parameters={**(before.parameters if before else {}), trained.stage: parameters},
+            hours=round(trained.hours + (before.hours if before else 0.0), 2),
             machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
         ),
     )

@@ -150,5 +150,7 @@ def refine(
     if not (trained.finished and trained.main):
         return None
     network: DenseNetwork = trained.model  # type: ignore[assignment]
-    made = TrainedHeads(network, STAGE, recipe.refine, "tomogram", trained.hours, trained.steps, opened)
+    first = opened.with_heads(network.heads)
+    before = first.card.training if first else None
+    made = TrainedHeads(network, STAGE, recipe.refine, "tomogram", trained.hours, trained.steps, opened, before)
     return export_dense(out / "weights", made, recipe, source, validation, report)

@@ -15,7 +15,7 @@ from cryosiam.inference.engine import run_dense
 from cryosiam.inference.normalisation import whole_range
 from cryosiam.inference.outputs import join_products
 from cryosiam.networks.config import DENSE_HEADS
-from cryosiam.segmentation import InstanceMaps, ScoreCalibration, find_sample, separate_instances
+from cryosiam.segmentation import InstanceConfig, InstanceMaps, ScoreCalibration, find_sample, separate_instances
 from cryosiam.stages.dense.run import in_order
 from cryosiam.training.pipeline import AS_STORED
 
@@ -53,8 +53,18 @@ class SceneProducts:
 
 
 @contextmanager
-def scene_products(scene: Scene, parts: Sequence[DenseWeights]) -> Iterator[SceneProducts]:
-    """Run the networks and separate instances; what they wrote is removed on leaving."""
+def scene_products(scene: Scene, parts: Sequence[DenseWeights], least_score: float = 0.0) -> Iterator[SceneProducts]:
+    """Run the networks and separate instances; what they wrote is removed on leaving.
+
+    Parameters
+    ----------
+    scene
+        What is looked at.
+    parts
+        The networks.
+    least_score
+        Instances that score less are left out.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         products = _run(scene, parts, Path(scratch))
         if not set(INSTANCE_MAPS) <= set(products.names):
@@ -65,7 +75,7 @@ def scene_products(scene: Scene, parts: Sequence[DenseWeights]) -> Iterator[Scen
         table = separate_instances(
             _maps(products, parts[0].card.voxel_size_angstrom),
             labels,
-            None,
+            InstanceConfig(min_score=least_score),
             ScoreCalibration.from_json(score) if score else None,
         )
         yield SceneProducts(products, labels, table)

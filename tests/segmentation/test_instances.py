@@ -71,6 +71,21 @@ def test_touching_balls_are_two_instances_with_their_centres() -> None:
     assert np.array_equal(np.bincount(labels.ravel())[1:], table.voxels)
 
 
+def test_a_groove_is_no_border_where_both_sides_make_one_ball() -> None:
+    """A valley as deep as that between two balls that touch: the shape of what lies on both sides decides."""
+    two = paint((40, 40, 56), [((20, 20, 19), 8.0), ((20, 20, 36), 8.0)])
+    one = paint((40, 40, 56), [((20, 20, 27.5), 10.0)])
+    found = []
+    for truth in (two, one):
+        maps = predictions(truth)
+        groove = np.exp(-0.5 * ((np.arange(56) - 27.5) / 1.0) ** 2) * (truth > 0)
+        boundary = np.maximum(maps.boundary, (150 * groove).astype(np.uint8))
+        distance = (maps.distance * (1 - 0.55 * groove)).astype(np.float16)
+        _, table = separate(InstanceMaps(maps.foreground, boundary, distance))
+        found.append(len(table))
+    assert found == [2, 1]
+
+
 def test_rough_predictions_do_not_shatter_a_large_particle() -> None:
     truth = paint((64, 64, 64), [((32, 32, 32), 18.0)])
     _, table = separate(predictions(truth, noise=0.1))
