@@ -194,7 +194,12 @@ Threads = Annotated[
 ]
 Threshold = Annotated[
     float,
-    typer.Option("--threshold", metavar="SCORE", help="Leave out picks scoring less.", rich_help_panel=WORK_PANEL),
+    typer.Option(
+        "--threshold",
+        metavar="SCORE",
+        help="Leave out particles scoring less; lower finds more, higher is right more often.",
+        rich_help_panel=WORK_PANEL,
+    ),
 ]
 Seed = Annotated[
     int,

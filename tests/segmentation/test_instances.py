@@ -79,11 +79,11 @@ def test_a_groove_is_no_border_where_both_sides_make_one_ball() -> None:
     for truth in (two, one):
         maps = predictions(truth)
         groove = np.exp(-0.5 * ((np.arange(56) - 27.5) / 1.0) ** 2) * (truth > 0)
-        boundary = np.maximum(maps.boundary, (150 * groove).astype(np.uint8))
-        distance = (maps.distance * (1 - 0.55 * groove)).astype(np.float16)
-        _, table = separate(InstanceMaps(maps.foreground, boundary, distance))
-        found.append(len(table))
-    assert found == [2, 1]
+        boundary = np.maximum(maps.boundary, (250 * groove).astype(np.uint8))
+        distance = (maps.distance * (1 - 0.9 * groove)).astype(np.float16)
+        grooved = InstanceMaps(maps.foreground, boundary, distance)
+        found.append([len(separate(grooved, InstanceConfig(merge_shape=weight))[1]) for weight in (0.0, 4.0)])
+    assert found == [[2, 2], [2, 1]]
 
 
 def test_rough_predictions_do_not_shatter_a_large_particle() -> None:
