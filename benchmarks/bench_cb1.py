@@ -145,10 +145,9 @@ def _work_on(project: Path, run: str, column: str, weights: str) -> dict[str, An
     options += ["--tomogram", TOMOGRAM_TYPES[column], "--user-id", USER, "--session-id", column]
     options += ["--weights", weights, "--memory", MEMORY]
     if run.startswith(CZII_PREFIX):
-        # The challenge names its species, so the user knows them, and that the sample holds no others. Its score weighs
-        # recall sixteen times as much as precision, which asks for doubtful picks, too.
+        # The challenge names its species, so the user knows them, and that the sample holds no others.
         species = ",".join(sorted(_czii_species(project, run)))
-        return _pick([*options, "--objects", species, "--nothing-else", "--threshold", "0.1"], run, out)
+        return _pick([*options, "--objects", species, "--nothing-else"], run, out)
     for command in (*(["denoise"] if column == "noisy" else []), "segment", "instances"):
         _call([command, *options])
     return None
