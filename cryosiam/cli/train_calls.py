@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cryosiam.cli.durations import duration_s
 from cryosiam.cli.train_session import Session, first_process
-from cryosiam.cli.train_stages import ALL
+from cryosiam.cli.train_stages import ALL, STAGES
 from cryosiam.errors import InputError, TrainingError
 from cryosiam.integrations.simulation import check_structures_dir
 from cryosiam.integrations.writable import refuse_read_only
@@ -44,7 +44,13 @@ def train(stage: str, options: TrainOptions) -> None:
 
 
 def _all_stages(recipe: Recipe) -> tuple[str, ...]:
-    return tuple(stage for stage in ALL if stage != "refine" or recipe.refine is not None)
+    """Return the stages that made the weights that ship, but for those that the recipe does not have."""
+
+    def wanted(stage: str) -> bool:
+        optimiser = STAGES[stage].optimiser
+        return optimiser is None or getattr(recipe, optimiser) is not None
+
+    return tuple(filter(wanted, ALL))
 
 
 def _recipe(spec: str) -> Recipe:

@@ -68,8 +68,10 @@ def _dense(session: Session) -> WeightsCard | None:
 
 
 def _refine(session: Session) -> WeightsCard | None:
-    from cryosiam.training.refine import refine
+    from cryosiam.training.refine import refine, refine_recipe
 
+    # Before specimens are built, which takes long.
+    refine_recipe(session.recipe)
     start = session.start("refine")
     if start is None:
         raise WeightsError(

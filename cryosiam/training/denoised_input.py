@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cryosiam.domain import ArrayVolume
 from cryosiam.errors import TrainingError
-from cryosiam.inference.engine import run_dense
 from cryosiam.inference.normalisation import whole_range
-from cryosiam.training.pipeline import AS_STORED
+from cryosiam.training.pipeline import denoise_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,9 +98,6 @@ def denoised_limits(denoiser: DenseNetwork, scenes: Sequence[Scene]) -> NDArray[
 
 
 def _limits(denoiser: DenseNetwork, noisy: NDArray[Any]) -> tuple[float, float]:
-    with tempfile.TemporaryDirectory() as scratch:
-        products = run_dense(
-            denoiser, ArrayVolume(noisy), AS_STORED, Path(scratch) / "dense", heads=["denoise"], precision="auto"
-        )
+    with denoise_volume(noisy, denoiser) as products:
         found = whole_range(products.volume("denoised"))
     return found.low, found.high

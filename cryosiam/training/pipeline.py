@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cryosiam.inference.outputs import DenseProducts
+    from cryosiam.networks.dense import DenseNetwork
     from cryosiam.segmentation import InstanceTable
     from cryosiam.weights import DenseWeights
 
@@ -49,6 +50,29 @@ class FoundInstances:
     products: DenseProducts
     labels: NDArray[np.int32]
     table: InstanceTable
+
+
+@contextmanager
+def denoise_volume(noisy: NDArray[np.generic], network: DenseNetwork) -> Iterator[DenseProducts]:
+    """Denoise a volume; the one product, ``denoised``, is removed on leaving.
+
+    Parameters
+    ----------
+    noisy
+        ``(z, y, x)``, normalised as inference normalises a whole tomogram.
+    network
+        Has the head ``denoise``.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        yield run_dense(
+            network,
+            ArrayVolume(noisy),
+            AS_STORED,
+            Path(scratch) / "dense",
+            heads=["denoise"],
+            memory_bytes=TILE_BYTES,
+            precision="auto",
+        )
 
 
 @contextmanager

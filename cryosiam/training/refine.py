@@ -7,32 +7,29 @@ averages stay as they are and everything else learns to do with them.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cryosiam.domain import ArrayVolume
 from cryosiam.errors import InputError, WeightsError
-from cryosiam.inference.engine import run_dense
 from cryosiam.training.dense import dense_task
 from cryosiam.training.dense_export import TrainedHeads, export_dense
 from cryosiam.training.fit import fit
 from cryosiam.training.imaged import Looks
-from cryosiam.training.pipeline import AS_STORED, TILE_BYTES
+from cryosiam.training.pipeline import denoise_volume
 from cryosiam.training.starting import open_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from cryosiam.networks.dense import DenseNetwork
     from cryosiam.training.data import SimulatedSource
     from cryosiam.training.limits import Limits
-    from cryosiam.training.recipe import Recipe
+    from cryosiam.training.recipe import Recipe, RefineRecipe
     from cryosiam.training.scenes import Scene
     from cryosiam.training.starting import Start
     from cryosiam.training.task import TrainingTask
@@ -55,17 +52,21 @@ class NetworkDenoiser:
 
     def __call__(self, noisy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the denoised tomogram, ``(z, y, x)`` as ``noisy``."""
-        with tempfile.TemporaryDirectory() as scratch:
-            products = run_dense(
-                self._network,
-                ArrayVolume(noisy),
-                AS_STORED,
-                Path(scratch) / "dense",
-                heads=["denoise"],
-                memory_bytes=TILE_BYTES,
-                precision="auto",
-            )
+        with denoise_volume(noisy, self._network) as products:
             return np.array(products.array("denoised"), np.float32)
+
+
+def refine_recipe(recipe: Recipe) -> RefineRecipe:
+    """Return how a recipe refines.
+
+    Raises
+    ------
+    InputError
+        If it has no entry ``refine``.
+    """
+    if recipe.refine is None:
+        raise InputError(f"recipe '{recipe.name}' has no entry 'refine'; add one, such as that of the recipe 'light'")
+    return recipe.refine
 
 
 def refine_task(recipe: Recipe, source: SimulatedSource, validation: Sequence[Scene], start: Start) -> TrainingTask:
@@ -89,12 +90,10 @@ def refine_task(recipe: Recipe, source: SimulatedSource, validation: Sequence[Sc
     WeightsError
         If ``start`` has no dense network that denoises.
     """
-    if recipe.refine is None:
-        raise InputError(f"recipe '{recipe.name}' has no entry 'refine'; add one, such as that of the recipe 'light'")
+    how = refine_recipe(recipe)
     denoising = start.with_heads(["denoise"])
     if denoising is None:
         raise WeightsError(f"'{start.folder}' holds no network that denoises; train one with 'cryosiam train dense'")
-    how = recipe.refine
     looks = Looks(how.clear, how.denoised, NetworkDenoiser(denoising.network.eval()) if how.denoised else None)
     # The optimiser of the stage takes the place of that which the network first learnt by.
     stage = recipe.model_copy(update={"dense": how})
@@ -145,12 +144,12 @@ def refine(
     """
     opened = open_start(start, recipe)
     task = refine_task(recipe, source, validation, opened)
-    assert recipe.refine is not None
-    trained = fit(task, recipe.refine, out / STAGE, limits, report)
+    how = refine_recipe(recipe)
+    trained = fit(task, how, out / STAGE, limits, report)
     if not (trained.finished and trained.main):
         return None
     network: DenseNetwork = trained.model  # type: ignore[assignment]
     first = opened.with_heads(network.heads)
     before = first.card.training if first else None
-    made = TrainedHeads(network, STAGE, recipe.refine, "tomogram", trained.hours, trained.steps, opened, before)
+    made = TrainedHeads(network, STAGE, how, "tomogram", trained.hours, trained.steps, opened, before)
     return export_dense(out / "weights", made, recipe, source, validation, report)

@@ -31,6 +31,7 @@ from pipeliner.pipeliner_job import PipelinerCommand, PipelinerJob, Ref
 from pipeliner.starfile_handler import StarFile
 
 import cryosiam
+from cryosiam.scores import LEAST_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,13 +166,13 @@ def _options() -> dict[str, Any]:
         ),
         "threshold": FloatJobOption(
             label="Least score:",
-            default_value=0.1,
+            default_value=LEAST_SCORE,
             hard_min=0.0,
             hard_max=1.0,
             suggested_min=0.0,
             suggested_max=1.0,
             step_value=0.05,
-            help_text="Particles that score less are left out. It can be changed later: nothing is computed again.",
+            help_text="Particles that score less are left out. Raised later, nothing is computed again.",
             in_continue=True,
         ),
         "tomogram": MultipleChoiceJobOption(

@@ -78,6 +78,15 @@ def test_structures_that_are_missing_are_named_before_anything_is_built(tmp_path
     assert not (tmp_path / "new").exists()
 
 
+def test_a_recipe_that_does_not_refine_is_refused_before_anything_is_built(
+    tmp_path: Path, call: Any, weights: Path
+) -> None:
+    recipe = write_recipe(tmp_path, {"refine": None})
+    words = ("--recipe", recipe, "--from", weights, "--out", tmp_path / "new")
+    assert_refused(call("train", "refine", *words), "no entry 'refine'")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_loss_that_is_no_number_ends_training(out: Path, call: Any, weights: Path) -> None:
     change = {"dense": {"steps": 10, "batch": 1, "learning_rate": 1e30, "warmup_steps": 0}}
     recipe = write_recipe(out.parent, change)
@@ -106,6 +115,7 @@ def test_weights_that_do_not_fit_get_a_sentence(
     (cut / "dense.safetensors").write_bytes((cut / "dense.safetensors").read_bytes()[:100])
     assert_refused(call(*words, "--from", cut), "truncated")
     assert_refused(call("train", "semantic", *words[2:]), "pretrain-dense", "--from")
+    assert_refused(call("train", "refine", *words[2:]), "refine starts from dense weights", "--from")
     for stage in ("pretrain-subtomogram", "contrastive", "classifier"):
         assert_refused(call("train", stage, *words[2:]), "weights", "--from")
     assert contents(out) == before

@@ -43,7 +43,7 @@ class ProtCryosiamPick(CryosiamOnTomograms, ProtTomoPicking):
         form.addParam(
             "threshold",
             params.FloatParam,
-            default=0.1,
+            default=0.3,
             label="Least score",
             help="Leave out picks that score less. Scores are between 0 and 1: of picks scored 0.7, about 70 in 100 "
             "are right in tomograms like those that the networks learnt from.",
