@@ -157,39 +157,6 @@ class ResampledVolume:
         return array
 
 
-@dataclass(frozen=True)
-class NearestVolume:
-    """A label volume seen on a grid of another voxel size: each voxel takes the label of the nearest source voxel.
-
-    Parameters
-    ----------
-    volume
-        Labels, axis order (z, y, x).
-    source_voxel_size_angstrom, target_voxel_size_angstrom
-        Edge of the labels' and of the new voxel in Å.
-    shape
-        Size of the new grid, as that of the tomogram the labels go back to.
-    """
-
-    volume: Volume
-    source_voxel_size_angstrom: float
-    target_voxel_size_angstrom: float
-    shape: tuple[int, int, int]
-
-    def read(self, box: Box) -> NDArray[np.float32]:
-        """Return the labels of ``box`` as a new float32 array in C order."""
-        ratio = self.target_voxel_size_angstrom / self.source_voxel_size_angstrom
-        axes = [
-            np.clip(np.floor(np.arange(start, stop) * ratio + 0.5).astype(np.int64), 0, size - 1)
-            for (start, stop), size in zip(_clipped(box, self.shape), self.volume.shape, strict=True)
-        ]
-        if any(len(axis) == 0 for axis in axes):
-            return np.zeros([len(axis) for axis in axes], np.float32)
-        z, y, x = (slice(int(axis[0]), int(axis[-1]) + 1) for axis in axes)
-        array = self.volume.read((z, y, x))
-        return array[np.ix_(*(axis - axis[0] for axis in axes))]
-
-
 def low_passed(volume: Volume, voxel_size_angstrom: float, resolution_angstrom: float) -> Volume:
     """Return ``volume`` on its own grid without detail finer than ``resolution_angstrom``.
 

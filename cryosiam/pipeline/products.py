@@ -12,10 +12,11 @@ import numpy as np
 
 from cryosiam.domain import SEMANTIC_CLASSES, Picks
 from cryosiam.pipeline.plan import Product, ProductWork
-from cryosiam.stages.instances.run import load_particles
+from cryosiam.stages.instances.run import foreground_threshold, load_particles
 
 if TYPE_CHECKING:
     from cryosiam.domain import Tomogram, Volume
+    from cryosiam.inference.label_resampling import Margins
     from cryosiam.ports import ProductKey, Sink
     from cryosiam.stages.scratch import Scratch
 
@@ -89,7 +90,7 @@ class ProductFactory:
         """Return the multilabel segmentation, on the input's grid."""
 
         def write(work: ProductWork) -> list[str]:
-            labels = _labels_on_input_grid(work, _dense_map(work.scratch, "semantic"))
+            labels = _classes_on_input_grid(work)
             names = dict(enumerate(SEMANTIC_CLASSES))
             return [
                 sink.write_segmentation(work.tomogram, labels, names, self.key)
@@ -102,12 +103,12 @@ class ProductFactory:
         """Return the instance segmentation of particles, on the input's grid."""
 
         def write(work: ProductWork) -> list[str]:
-            labels = _labels_on_input_grid(work, work.scratch.map("instances"))
+            labels = _instances_on_input_grid(work)
             return [
                 sink.write_instances(work.tomogram, labels, PARTICLE, self.key) for sink in self._accepting("instances")
             ]
 
-        return Product("instances", ("instances", "checked"), write, self._facts())
+        return Product("instances", ("instances", "particles", "dense", "checked"), write, self._facts())
 
     def picks(self) -> Product:
         """Return the picks, one set per class."""
@@ -213,11 +214,25 @@ def _on_input_grid(work: ProductWork, name: str) -> Volume:
     return ResampledVolume(volume, grid, wanted.voxel_size_angstrom, wanted.shape)
 
 
-def _labels_on_input_grid(work: ProductWork, labels: Volume) -> Volume:
-    from cryosiam.inference.resampling import NearestVolume
+def _classes_on_input_grid(work: ProductWork) -> Volume:
+    from cryosiam.inference.label_resampling import class_margins
+
+    names = ("semantic", "semantic_probability")
+    return _labels_on_input_grid(work, *(_dense_map(work.scratch, name) for name in names), class_margins)
+
+
+def _instances_on_input_grid(work: ProductWork) -> Volume:
+    from cryosiam.inference.label_resampling import instance_margins
+
+    labels, foreground = work.scratch.map("instances"), _dense_map(work.scratch, "foreground")
+    return _labels_on_input_grid(work, labels, foreground, instance_margins(foreground_threshold(work.scratch)))
+
+
+def _labels_on_input_grid(work: ProductWork, labels: Volume, probability: Volume, margins: Margins) -> Volume:
+    from cryosiam.inference.label_resampling import SurfaceVolume
     from cryosiam.stages.dense.products import grid_voxel_size
 
     grid, wanted = grid_voxel_size(work.scratch), work.tomogram
     if labels.shape == wanted.shape and grid == wanted.voxel_size_angstrom:
         return labels
-    return NearestVolume(labels, grid, wanted.voxel_size_angstrom, wanted.shape)
+    return SurfaceVolume(labels, probability, margins, grid, wanted.voxel_size_angstrom, wanted.shape)

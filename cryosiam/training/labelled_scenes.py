@@ -15,8 +15,9 @@ import numpy as np
 from cryosiam.domain import SEMANTIC_CLASSES, Contrast, Picks
 from cryosiam.errors import InputError
 from cryosiam.geometry import indices_from_positions, nearest_voxels, positions_from_indices
+from cryosiam.inference.label_resampling import NearestVolume
 from cryosiam.inference.normalisation import measure_normalisation, z_slabs
-from cryosiam.inference.resampling import NearestVolume, ResampledVolume, on_grid
+from cryosiam.inference.resampling import ResampledVolume, on_grid
 from cryosiam.pipeline.storage import storage_errors
 from cryosiam.simulation.fast.targets import boundary_and_distance
 from cryosiam.training.head_losses import HeadTask

@@ -10,7 +10,7 @@ from cryosiam.domain import ArrayVolume
 from cryosiam.domain.tomogram import Box
 from cryosiam.geometry import indices_from_positions, positions_from_indices
 from cryosiam.inference import resampling
-from cryosiam.inference.resampling import NearestVolume, ResampledVolume, low_passed, on_grid, resampled_size
+from cryosiam.inference.resampling import ResampledVolume, low_passed, on_grid
 
 RATIOS = [0.5, 0.731, 1.05, 4 / 3, 1.5, 2.0, 2.37, 3.0]
 
@@ -50,14 +50,11 @@ def test_shrinking_does_not_alias() -> None:
 
 
 @settings(deadline=None, max_examples=80)
-@given(data=st.data(), ratio=st.floats(0.3, 3.5), nearest=st.booleans())
-def test_any_box_equals_the_same_part_of_the_whole(data: st.DataObject, ratio: float, nearest: bool) -> None:
+@given(data=st.data(), ratio=st.floats(0.3, 3.5))
+def test_any_box_equals_the_same_part_of_the_whole(data: st.DataObject, ratio: float) -> None:
     shape = data.draw(st.tuples(*[st.integers(1, 14)] * 3))
     source = ArrayVolume(np.random.default_rng(0).normal(size=shape).astype(np.float32))
-    sizes = [resampled_size(size, 10.0, 10.0 * ratio) for size in shape]
-    volume: NearestVolume | ResampledVolume = ResampledVolume(source, 10.0, 10.0 * ratio)
-    if nearest:
-        volume = NearestVolume(source, 10.0, 10.0 * ratio, (sizes[0], sizes[1], sizes[2]))
+    volume = ResampledVolume(source, 10.0, 10.0 * ratio)
     everything = volume.read(whole(volume.shape))
     assert everything.shape == volume.shape
     starts = [data.draw(st.integers(0, size - 1)) for size in volume.shape]
@@ -98,14 +95,6 @@ def test_values_do_not_depend_on_the_blocks(ratio: float, limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resampling, "BLOCK_VOXELS", limit)
         np.testing.assert_array_equal(volume.read(whole(volume.shape)), everything)
-
-
-def test_labels_come_back_onto_the_input_grid() -> None:
-    labels = np.random.default_rng(5).integers(0, 9, (6, 7, 8)).astype(np.uint32)
-    fine = NearestVolume(ArrayVolume(labels), 10.0, 5.0, (12, 14, 16))
-    read = fine.read(whole(fine.shape))
-    np.testing.assert_array_equal(read[::2, ::2, ::2], labels)
-    assert set(np.unique(read)) <= set(np.unique(labels))
 
 
 def test_a_wanted_shape_beyond_the_source_repeats_its_edge() -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NAME = "instances"
 
+_VOXEL_SIZE, _THRESHOLD = "voxel_size_angstrom", "foreground_threshold"
+
 
 @dataclass(frozen=True)
 class InstancesStage:
@@ -56,7 +58,7 @@ class InstancesStage:
             workers=work.resources.workers,
             progress=work.progress,
         )
-        save_particles(work.scratch, table, grid_voxel_size(work.scratch))
+        save_particles(work.scratch, table, grid_voxel_size(work.scratch), self.config.separation.foreground_threshold)
         return {"particles": len(table), **facts}
 
     def _maps(self, work: StageWork) -> tuple[InstanceMaps, dict[str, Any]]:
@@ -79,14 +81,23 @@ class InstancesStage:
         return maps, facts
 
 
-def save_particles(scratch: Scratch, table: InstanceTable, voxel_size_angstrom: float) -> None:
-    """Keep the instance table and the voxel size of its grid as table ``particles``."""
+def save_particles(
+    scratch: Scratch, table: InstanceTable, voxel_size_angstrom: float, foreground_threshold: float
+) -> None:
+    """Keep, as table ``particles``, the instances, the voxel size of their grid and what they were cut at."""
     columns = {field.name: getattr(table, field.name) for field in fields(table)}
-    scratch.save_table("particles", {**columns, "voxel_size_angstrom": np.array(voxel_size_angstrom)})
+    facts = {_VOXEL_SIZE: np.array(voxel_size_angstrom), _THRESHOLD: np.array(foreground_threshold)}
+    scratch.save_table("particles", {**columns, **facts})
 
 
 def load_particles(scratch: Scratch) -> tuple[InstanceTable, float]:
     """Return the instance table and the voxel size of its grid in Å."""
     columns: dict[str, Any] = scratch.table("particles")
-    voxel_size = float(columns.pop("voxel_size_angstrom"))
+    columns.pop(_THRESHOLD, None)
+    voxel_size = float(columns.pop(_VOXEL_SIZE))
     return InstanceTable(**columns), voxel_size
+
+
+def foreground_threshold(scratch: Scratch) -> float:
+    """Return the foreground probability that the instances were cut at."""
+    return float(scratch.table("particles")[_THRESHOLD])
