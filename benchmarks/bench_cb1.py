@@ -1,13 +1,13 @@
 """Measure weights on the test tomograms of CB-1, beside the thesis' tables.
 
-    cryosiam simulate benchmark test --out cb1/
+    cryosiam simulate benchmark --structures data/ --out cb1/ --only test
     python benchmarks/bench_cb1.py cb1/project.json
 
-prints the tables and writes them to ``benchmarks/cb1.md``. Every tomogram is worked on three times, in processes of its
-own: the noiseless tomogram (column clean), the one the microscope gives (noisy), and what the network's own denoising
-makes of that (denoised). Of CZII-like tomograms names are scored, so `cryosiam pick` does all the work; of the others
-nothing that is compared depends on names, and the commands of the single stages do it. `cryosiam.evaluation` compares
-the results with the truth. The project is only read; results go to a project of their own that lies over it, and are
+prints the tables and writes them to ``benchmarks/cb1.md``. Every tomogram is worked on three times: the noiseless
+tomogram (column clean), the one the microscope gives (noisy), and what the network's own denoising makes of that
+(denoised). Of CZII-like tomograms names are scored, so `cryosiam pick` does all the work; of the others nothing that is
+compared depends on names, so the stages up to the instances do it, in one pass. `cryosiam.evaluation` compares the
+results with the truth. The project is only read; results go to a project of their own that lies over it, and are
 removed once they are measured. Figures of each tomogram and column stay as JSON, so that a stopped benchmark goes on
 where it was.
 """
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,16 @@ from typing import Any
 from cb1_tables import COLUMNS, CZII_PREFIX, report
 
 import cryosiam
+from cryosiam.cli.compose import compose, conclude
 from cryosiam.cli.networks_used import networks_used
+from cryosiam.cli.pick import PickOptions
 from cryosiam.evaluation.czii import CZII_WEIGHTS
 from cryosiam.evaluation.evaluate import evaluate
 from cryosiam.evaluation.project import Annotator, Request
 from cryosiam.files import write_text_whole
 from cryosiam.integrations.copick.annotations import CopickAnnotations
+from cryosiam.pipeline.plan import Pipeline
+from cryosiam.pipeline.progress import reporter
 
 BIN = Path(sys.executable).parent
 TRUTH = Annotator("truth", "1")
@@ -133,7 +137,7 @@ def _project_over(project: Path, folder: Path) -> Path:
 
 
 def _work_on(project: Path, run: str, column: str, weights: str) -> dict[str, Any] | None:
-    """Make what is compared; return the cost of `cryosiam pick`, None where single stages were enough.
+    """Make what is compared; return the cost of `cryosiam pick`, None where its first stages were enough.
 
     Raises
     ------
@@ -148,9 +152,30 @@ def _work_on(project: Path, run: str, column: str, weights: str) -> dict[str, An
         # The challenge names its species, so the user knows them, and that the sample holds no others.
         species = ",".join(sorted(_czii_species(project, run)))
         return _pick([*options, "--objects", species, "--nothing-else"], run, out)
-    for command in (*(["denoise"] if column == "noisy" else []), "segment", "instances"):
-        _call([command, *options])
+    _separate(project, run, column, weights, out)
     return None
+
+
+def _separate(project: Path, run: str, column: str, weights: str, out: Path) -> None:
+    """Do what `cryosiam denoise`, `segment` and `instances` do, with one pass of the dense network for all of them."""
+    options = PickOptions(
+        copick=project,
+        tomogram=TOMOGRAM_TYPES[column],
+        runs=[run],
+        user_id=USER,
+        session_id=column,
+        out=out,
+        weights=weights,
+        memory=MEMORY,
+        quiet=True,
+    )
+    targets = [*(["denoise"] if column == "noisy" else []), "segment", "instances"]
+    composed = [compose(options, target) for target in targets]
+    products = tuple(product for each in composed for product in each.pipeline.products)
+    whole = replace(composed[-1], pipeline=Pipeline(composed[-1].pipeline.stages, products))
+    with reporter(quiet=True) as reporting:
+        runner = whole.runner(reporting)
+        conclude(runner.run(overwrite=False), runner, reporting)
 
 
 def _call(words: list[str]) -> None:

@@ -42,6 +42,11 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
         PROJECT_OPTIONS | HEAD_OPTIONS,
         (SIMULATED, "--structures data/ --from light --out runs/mine"),
     ),
+    "rebalance": (
+        "The same once more, by another entry of the recipe: on more sparse samples, where noise passes for particles.",
+        PROJECT_OPTIONS | HEAD_OPTIONS,
+        (SIMULATED, "--structures data/ --from light --out runs/mine"),
+    ),
     "denoise": ("Train the denoising head (thesis 3.2.2, equation 8).", frozenset(), (SIMULATED,)),
     "lamella": ("Train the head that finds the sample.", frozenset(), (SIMULATED, OWN)),
     "semantic": (
@@ -70,8 +75,8 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
         (SIMULATED,),
     ),
     "all": (
-        "Run the stages that made the weights that ship: dense, refine, pretrain-subtomogram, contrastive, classifier. "
-        "Called again, it goes on where it was.",
+        "Run the stages that made the weights that ship: dense, refine, rebalance, pretrain-subtomogram, contrastive, "
+        "classifier. Called again, it goes on where it was.",
         PROJECT_OPTIONS | HEAD_OPTIONS | {"start"},
         (SIMULATED, SIMULATED + " --time-budget 8h"),
     ),

@@ -90,11 +90,15 @@ class Session:
 
     @cached_property
     def simulated(self) -> SimulatedSource:
-        """Specimens that are imaged anew all the time; those that are missing are built."""
+        """Specimens of the recipe."""
+        return self.specimens(self.recipe)
+
+    def specimens(self, recipe: Recipe) -> SimulatedSource:
+        """Return the specimens of a recipe, to be imaged anew all the time; those that are missing are built."""
         from cryosiam.training.data import check_structures, simulated_source
 
-        check_structures(self.out / "specimens", self.out / "validation", self._structures, self.recipe)
-        return simulated_source(self.out / "specimens", self._structures, self.recipe, self.report)
+        check_structures(self.out / "specimens", self.out / "validation", self._structures, recipe)
+        return simulated_source(self.out / "specimens", self._structures, recipe, self.report)
 
     @cached_property
     def _project(self) -> tuple[LabelledSource, list[LabelledScene]]:

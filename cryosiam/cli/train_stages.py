@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from cryosiam.cli.train_session import Session
     from cryosiam.training.heads import Heads
+    from cryosiam.training.refine import Refining
     from cryosiam.weights import WeightsCard
 
-ALL = ("dense", "refine", "pretrain-subtomogram", "contrastive", "classifier")
+ALL = ("dense", "refine", "rebalance", "pretrain-subtomogram", "contrastive", "classifier")
 """The stages that made the weights that ship, in order."""
 
 
@@ -67,26 +68,31 @@ def _dense(session: Session) -> WeightsCard | None:
     )
 
 
-def _refine(session: Session) -> WeightsCard | None:
-    from cryosiam.training.refine import refine, refine_recipe
+def _refining(stage: Refining) -> Callable[[Session], WeightsCard | None]:
+    def run(session: Session) -> WeightsCard | None:
+        from cryosiam.training.refine import refine, refine_recipe, with_specimens
 
-    # Before specimens are built, which takes long.
-    refine_recipe(session.recipe)
-    start = session.start("refine")
-    if start is None:
-        raise WeightsError(
-            f"refine starts from dense weights, and {session.weights} holds none; run 'cryosiam train dense' first, or "
-            "name some with --from"
+        # Before specimens are built, which takes long.
+        how = refine_recipe(session.recipe, stage)
+        start = session.start(stage)
+        if start is None:
+            raise WeightsError(
+                f"{stage} starts from dense weights, and {session.weights} holds none; run 'cryosiam train dense' "
+                "first, or name some with --from"
+            )
+        recipe = with_specimens(session.recipe, how)
+        return refine(
+            recipe,
+            session.specimens(recipe),
+            session.validation,
+            session.out,
+            session.limits,
+            session.report,
+            start=start,
+            stage=stage,
         )
-    return refine(
-        session.recipe,
-        session.simulated,
-        session.validation,
-        session.out,
-        session.limits,
-        session.report,
-        start=start,
-    )
+
+    return run
 
 
 def _heads(task: Heads) -> Callable[[Session], WeightsCard | None]:
@@ -144,7 +150,8 @@ _FINDERS = (Task.DENSE,)
 STAGES: dict[str, Stage] = {
     "pretrain-dense": Stage(_pretrain_dense, "pretrain_dense", Task.PRETRAINING),
     "dense": Stage(_dense, "dense", Task.DENSE, _TRUNKS),
-    "refine": Stage(_refine, "refine", Task.DENSE, _FINDERS),
+    "refine": Stage(_refining("refine"), "refine", Task.DENSE, _FINDERS),
+    "rebalance": Stage(_refining("rebalance"), "rebalance", Task.DENSE, _FINDERS),
     **{task: Stage(_heads(task), "dense", Task.DENSE, _TRUNKS) for task in HEADS},
     "pretrain-subtomogram": Stage(_pretrain_subtomogram, "pretrain_subtomogram", Task.SUBTOMOGRAM, _FINDERS),
     "contrastive": Stage(_contrastive, "contrastive", Task.SUBTOMOGRAM, _FINDERS),

@@ -46,7 +46,11 @@ class HeldOutScores:
 
 
 def fit_score_calibration(
-    features: ArrayLike, is_true: ArrayLike, penalty: float = 1.0, groups: ArrayLike | None = None
+    features: ArrayLike,
+    is_true: ArrayLike,
+    penalty: float = 1.0,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> ScoreCalibration:
     """Fit a score calibration on instances of which the truth is known.
 
@@ -61,6 +65,8 @@ def fit_score_calibration(
     groups
         ``(n,)`` the tomogram of each instance, so that none is judged by what was learnt from its own tomogram;
         without it, instances are split by chance.
+    weights
+        ``(n,)`` how much each instance counts; by default all count alike.
 
     Returns
     -------
@@ -72,43 +78,62 @@ def fit_score_calibration(
     ValueError
         If all instances are true, or all are false: there is nothing to tell apart.
     """
-    table, truth = _checked(features, is_true)
-    model = _fit_model(table, truth, penalty)
-    folds = _folds(truth, groups)
+    known = _checked(features, is_true, weights)
+    model = _fit_model(known, penalty)
+    folds = _folds(known.is_true, groups)
     if folds is None:
         return model
-    log_odds = _held_out_log_odds(table, truth, penalty, folds)
-    scores = _held_out(log_odds, truth, folds)
-    if _log_loss(scores.mended, truth) >= _log_loss(scores.model, truth):
+    log_odds = _held_out_log_odds(known, penalty, folds)
+    scores = _held_out(log_odds, known, folds)
+    if _log_loss(scores.mended, known) >= _log_loss(scores.model, known):
         return model
-    knots, levels = _curve(log_odds, truth)
+    knots, levels = _curve(log_odds, known)
     return replace(model, knots=knots, levels=levels)
 
 
 def held_out_scores(
-    features: ArrayLike, is_true: ArrayLike, penalty: float = 1.0, groups: ArrayLike | None = None
+    features: ArrayLike,
+    is_true: ArrayLike,
+    penalty: float = 1.0,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> HeldOutScores | None:
     """Return scores as of unseen instances, to tell how right they are before and after mending.
 
     Parameters and errors as `fit_score_calibration`. None where there are too few instances to hold some out.
     """
-    table, truth = _checked(features, is_true)
-    folds = _folds(truth, groups)
-    return None if folds is None else _held_out(_held_out_log_odds(table, truth, penalty, folds), truth, folds)
+    known = _checked(features, is_true, weights)
+    folds = _folds(known.is_true, groups)
+    return None if folds is None else _held_out(_held_out_log_odds(known, penalty, folds), known, folds)
 
 
-def _checked(features: ArrayLike, is_true: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+@dataclass(frozen=True)
+class _Known:
+    """Instances of which the truth is known: features ``(n, f)``, truth and weights ``(n,)``."""
+
+    features: NDArray[np.float64]
+    is_true: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+
+    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> _Known:
+        return _Known(self.features[chosen], self.is_true[chosen], self.weights[chosen])
+
+
+def _checked(features: ArrayLike, is_true: ArrayLike, weights: ArrayLike | None) -> _Known:
     truth = np.asarray(is_true, bool)
     if truth.all() or not truth.any():
         raise ValueError("a score calibration needs true and false instances, and these are all of one kind")
-    return np.asarray(features, np.float64), truth
+    weight = np.ones(len(truth)) if weights is None else np.asarray(weights, np.float64)
+    return _Known(np.asarray(features, np.float64), truth, weight / weight.mean())
 
 
-def _fit_model(table: NDArray[np.float64], truth: NDArray[np.bool_], penalty: float) -> ScoreCalibration:
+def _fit_model(known: _Known, penalty: float) -> ScoreCalibration:
     from sklearn.linear_model import LogisticRegression
 
+    table = known.features
     means, scales = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
-    model = LogisticRegression(C=1 / penalty, max_iter=1000).fit((table - means) / scales, truth)
+    model = LogisticRegression(C=1 / penalty, max_iter=1000)
+    model.fit((table - means) / scales, known.is_true, sample_weight=known.weights)
     return ScoreCalibration(
         intercept=float(model.intercept_[0]),
         weights=tuple(float(v) for v in model.coef_[0]),
@@ -132,26 +157,24 @@ def _folds(truth: NDArray[np.bool_], groups: ArrayLike | None) -> NDArray[np.int
     return fold.astype(np.int64)
 
 
-def _held_out_log_odds(
-    table: NDArray[np.float64], truth: NDArray[np.bool_], penalty: float, folds: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    log_odds = np.empty(len(truth))
+def _held_out_log_odds(known: _Known, penalty: float, folds: NDArray[np.int64]) -> NDArray[np.float64]:
+    log_odds = np.empty(len(folds))
     for fold in np.unique(folds):
         own = folds == fold
-        log_odds[own] = _fit_model(table[~own], truth[~own], penalty).log_odds(table[own])
+        log_odds[own] = _fit_model(known[~own], penalty).log_odds(known.features[own])
     return log_odds
 
 
-def _held_out(log_odds: NDArray[np.float64], truth: NDArray[np.bool_], folds: NDArray[np.int64]) -> HeldOutScores:
-    mended = np.empty(len(truth))
+def _held_out(log_odds: NDArray[np.float64], known: _Known, folds: NDArray[np.int64]) -> HeldOutScores:
+    mended = np.empty(len(folds))
     for fold in np.unique(folds):
         own = folds == fold
-        knots, levels = _curve(log_odds[~own], truth[~own])
+        knots, levels = _curve(log_odds[~own], known[~own])
         mended[own] = ScoreCalibration(knots=knots, levels=levels).mended(log_odds[own])
     return HeldOutScores(expit(log_odds), expit(mended))
 
 
-def _curve(log_odds: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _curve(log_odds: NDArray[np.float64], known: _Known) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return knots and levels: mean log-odds of the model, and the true ones, of bins that rise.
 
     Neighbouring bins that do not rise are joined, which is isotonic regression; their means rise strictly, so that
@@ -159,9 +182,10 @@ def _curve(log_odds: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[tup
     """
     order = np.argsort(log_odds, kind="stable")
     count = int(np.clip(len(order) // BIN, 1, MOST_BINS))
-    joined: list[tuple[float, int, int]] = []
+    joined: list[tuple[float, float, float]] = []
     for part in np.array_split(order, count):
-        total, hits, size = float(log_odds[part].sum()), int(truth[part].sum()), len(part)
+        weight = known.weights[part]
+        total, hits, size = float(weight @ log_odds[part]), float(weight @ known.is_true[part]), float(weight.sum())
         while joined and _rate(joined[-1][1], joined[-1][2]) >= _rate(hits, size):
             before = joined.pop()
             total, hits, size = total + before[0], hits + before[1], size + before[2]
@@ -172,10 +196,11 @@ def _curve(log_odds: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[tup
     return tuple(knots[i] for i in kept), tuple(levels[i] for i in kept)
 
 
-def _rate(hits: int, size: int) -> float:
+def _rate(hits: float, size: float) -> float:
     """Return the share of hits with one more of either kind (Laplace), for no bin is certain."""
     return (hits + 1) / (size + 2)
 
 
-def _log_loss(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    return -float(np.mean(np.log(np.where(truth, scores, 1 - scores).clip(1e-12))))
+def _log_loss(scores: NDArray[np.float64], known: _Known) -> float:
+    said = np.where(known.is_true, scores, 1 - scores).clip(1e-12)
+    return -float(np.average(np.log(said), weights=known.weights))

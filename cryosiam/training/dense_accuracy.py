@@ -22,6 +22,7 @@ from cryosiam.training.scenes_run import scene_products
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cryosiam.training.scene_looks import Look
     from cryosiam.training.scenes import Scene
     from cryosiam.training.scenes_run import SceneProducts
     from cryosiam.weights import DenseWeights
@@ -36,31 +37,39 @@ ACCURACY_OF: Final[dict[HeadTask, tuple[str, ...]]] = {
 
 
 def calibrate(
-    parts: Sequence[DenseWeights], scenes: Sequence[Scene], report: Callable[[str], None]
+    parts: Sequence[DenseWeights],
+    scenes: Sequence[Scene],
+    report: Callable[[str], None],
+    looks: Sequence[Look] = ("noisy",),
 ) -> dict[str, Any] | None:
     """Return the calibration of scores, fitted on the scenes in which every particle is labelled.
 
-    None where there is no such scene, or what is found there is all true or all false; ``report`` is told.
+    A crowded tomogram holds a hundred times the particles of a sparse one and would decide alone, so tomograms count
+    alike. None where there is no such scene, or what is found there is all true or all false; ``report`` is told.
     """
-    features, truth = [], []
-    for scene in scenes:
+    features, truth, scene_of = [], [], []
+    for number, scene in enumerate(scenes):
         if not scene_facts(scene)["complete"]:
             continue
-        with scene_products(scene, parts) as found:
-            if found.table is None:
-                report("scores of instances are not calibrated: the weights do not tell instances apart yet")
-                return None
-            picks = found.table.to_picks(scene.folder.name, parts[0].card.voxel_size_angstrom)
-            features.append(found.table.features)
-            truth.append(hits(picks, scene.picks(), true_radii_angstrom(scene, parts[0].card.voxel_size_angstrom)))
+        radii = true_radii_angstrom(scene, parts[0].card.voxel_size_angstrom)
+        for look in looks:
+            with scene_products(scene, parts, look=look) as found:
+                if found.table is None:
+                    report("scores of instances are not calibrated: the weights do not tell instances apart yet")
+                    return None
+                picks = found.table.to_picks(scene.folder.name, parts[0].card.voxel_size_angstrom)
+                features.append(found.table.features)
+                truth.append(hits(picks, scene.picks(), radii))
+                scene_of.append(number)
     right = np.concatenate(truth) if truth else np.zeros(0, bool)
     if right.all() or not right.any():
         why = "what was found is all true or all false" if truth else "no scene is left for it"
         report(f"scores of instances are not calibrated: {why}")
         return None
-    scene_of = np.repeat(np.arange(len(truth)), [len(one) for one in truth])
-    groups = scene_of if len(truth) > 1 else None
-    return fit_score_calibration(np.concatenate(features), right, groups=groups).to_json()
+    sizes = [len(one) for one in truth]
+    groups = np.repeat(scene_of, sizes) if len(set(scene_of)) > 1 else None
+    weights = np.repeat([1 / max(size, 1) for size in sizes], sizes)
+    return fit_score_calibration(np.concatenate(features), right, groups=groups, weights=weights).to_json()
 
 
 def true_radii_angstrom(scene: Scene, voxel_size_angstrom: float) -> dict[str, float]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cryosiam.networks.dense import DenseNetwork
     from cryosiam.training.recipe import OptimiserRecipe, Recipe
+    from cryosiam.training.scene_looks import Look
     from cryosiam.training.scenes import Scene
     from cryosiam.training.starting import Start
     from cryosiam.training.task import PatchSource
@@ -50,6 +51,8 @@ class TrainedHeads:
         Weights it started from.
     before
         Training that this one goes on with, to be told beside it.
+    looks
+        As what it was shown tomograms; scores are calibrated on all of them.
     """
 
     network: DenseNetwork
@@ -60,6 +63,7 @@ class TrainedHeads:
     steps: int
     start: Start | None
     before: Training | None = None
+    looks: tuple[Look, ...] = ("noisy",)
 
 
 def export_dense(
@@ -102,7 +106,7 @@ def export_dense(
     parts = _as_stored(with_network(parts, new))
     fitted, measured = (validation[::2], validation[1::2]) if len(validation) > 1 else ([], validation)
     if "foreground" in trained.network.heads or any("foreground" in part.card.heads for part in parts):
-        parts = _calibrated(parts, fitted, report)
+        parts = _calibrated(parts, fitted, report, trained.looks)
     parts = _measured(parts, measured)
     cards = write_parts(folder, parts, start.folder if start else None)
     return next(card for card in cards if set(trained.network.heads) <= set(card.heads))
@@ -111,7 +115,7 @@ def export_dense(
 def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dict[str, Any]) -> WeightsCard:
     network = trained.network
     parameters = {
-        **trained.optimiser.model_dump(),
+        **trained.optimiser.model_dump(exclude={"specimens"}),
         "steps": trained.steps,
         "patch_zyx": list(recipe.patch_zyx),
         "dice": recipe.dice,
@@ -158,9 +162,9 @@ def _as_stored(parts: Sequence[DenseWeights]) -> tuple[DenseWeights, ...]:
 
 
 def _calibrated(
-    parts: Sequence[DenseWeights], scenes: Sequence[Scene], report: Callable[[str], None]
+    parts: Sequence[DenseWeights], scenes: Sequence[Scene], report: Callable[[str], None], looks: Sequence[Look]
 ) -> tuple[DenseWeights, ...]:
-    score = calibrate(parts, scenes, report)
+    score = calibrate(parts, scenes, report, looks)
     if score is None:
         return tuple(parts)
     return tuple(_changed(part, score=score) if "foreground" in part.card.heads else part for part in parts)

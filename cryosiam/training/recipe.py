@@ -116,10 +116,13 @@ class RefineRecipe(OptimiserRecipe):
         Share of tomograms shown without a microscope.
     denoised
         Share of tomograms shown as the network's own denoiser gives them.
+    specimens
+        What it learns on from; where there are none, the recipe's.
     """
 
     clear: float = Field(default=0.25, ge=0, le=1)
     denoised: float = Field(default=0.2, ge=0, le=1)
+    specimens: tuple[SpecimenGroup, ...] = ()
 
     @model_validator(mode="after")
     def _leaves_noisy_ones(self) -> RefineRecipe:
@@ -149,8 +152,8 @@ class Recipe(BaseModel):
         Dice loss of the semantic head: the mean over the classes, or the generalized one of the thesis (eq. 10).
     pretrain_dense, dense
         Optimisers of DenseSimSiam pretraining and of the task heads.
-    refine
-        How the dense network learns on once it is trained; None: not at all.
+    refine, rebalance
+        How the dense network learns on once it is trained, and once more after that; None: not at all.
     self_supervision
         Views and losses of DenseSimSiam pretraining.
     particles
@@ -171,6 +174,7 @@ class Recipe(BaseModel):
     pretrain_dense: OptimiserRecipe
     dense: OptimiserRecipe
     refine: RefineRecipe | None = None
+    rebalance: RefineRecipe | None = None
     self_supervision: SelfSupervision = SelfSupervision()
     particles: int = Field(gt=0)
     pretrain_subtomogram: OptimiserRecipe

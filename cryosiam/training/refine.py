@@ -2,13 +2,14 @@
 
 While a network learns from single patches, its batch norms go by each patch alone; in use they go by averages over all
 that was learnt from. Of tomograms that were rare among it, such as noiseless ones, those averages are wrong. Here the
-averages stay as they are and everything else learns to do with them.
+averages stay as they are and everything else learns to do with them. A second such stage may show other specimens, such
+as more of the sparse ones, in which noise is easily taken for particles.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from cryosiam.training.data import SimulatedSource
     from cryosiam.training.limits import Limits
     from cryosiam.training.recipe import Recipe, RefineRecipe
+    from cryosiam.training.scene_looks import Look
     from cryosiam.training.scenes import Scene
     from cryosiam.training.starting import Start
     from cryosiam.training.task import TrainingTask
     from cryosiam.weights import WeightsCard
 
-STAGE = "refine"
+Refining = Literal["refine", "rebalance"]
+"""A stage that trains a dense network on; both are of one kind, and each has an entry of its own in the recipe."""
 
 
 class NetworkDenoiser:
@@ -56,49 +59,59 @@ class NetworkDenoiser:
             return np.array(products.array("denoised"), np.float32)
 
 
-def refine_recipe(recipe: Recipe) -> RefineRecipe:
-    """Return how a recipe refines.
+def refine_recipe(recipe: Recipe, stage: Refining) -> RefineRecipe:
+    """Return how a recipe trains a dense network on.
 
     Raises
     ------
     InputError
-        If it has no entry ``refine``.
+        If it has no entry of the name ``stage``.
     """
-    if recipe.refine is None:
-        raise InputError(f"recipe '{recipe.name}' has no entry 'refine'; add one, such as that of the recipe 'light'")
-    return recipe.refine
+    how: RefineRecipe | None = getattr(recipe, stage)
+    if how is None:
+        raise InputError(f"recipe '{recipe.name}' has no entry '{stage}'; add one, such as that of the recipe 'light'")
+    return how
 
 
-def refine_task(recipe: Recipe, source: SimulatedSource, validation: Sequence[Scene], start: Start) -> TrainingTask:
+def with_specimens(recipe: Recipe, how: RefineRecipe) -> Recipe:
+    """Return the recipe with the specimens that a stage learns from."""
+    return recipe.model_copy(update={"specimens": how.specimens}) if how.specimens else recipe
+
+
+def refine_task(
+    recipe: Recipe, source: SimulatedSource, validation: Sequence[Scene], start: Start, stage: Refining = "refine"
+) -> TrainingTask:
     """Return the joint training of all heads on noisy, clear and denoised tomograms, with fixed batch statistics.
 
     Parameters
     ----------
     recipe
-        Its entry ``refine`` says how.
+        Its entry of the stage's name says how.
     source
         Specimens to image.
     validation
         Scenes to measure on while training; may be empty.
     start
         Weights to start from, which also denoise.
+    stage
+        Name of the stage.
 
     Raises
     ------
     InputError
-        If the recipe has no entry ``refine``.
+        If the recipe has no such entry.
     WeightsError
         If ``start`` has no dense network that denoises.
     """
-    how = refine_recipe(recipe)
+    how = refine_recipe(recipe, stage)
     denoising = start.with_heads(["denoise"])
     if denoising is None:
         raise WeightsError(f"'{start.folder}' holds no network that denoises; train one with 'cryosiam train dense'")
     looks = Looks(how.clear, how.denoised, NetworkDenoiser(denoising.network.eval()) if how.denoised else None)
     # The optimiser of the stage takes the place of that which the network first learnt by.
-    stage = recipe.model_copy(update={"dense": how})
-    task = dense_task(stage, replace(source, looks=looks), validation, start)
-    return replace(task, name=STAGE, frozen_statistics=True)
+    own = recipe.model_copy(update={"dense": how})
+    task = dense_task(own, replace(source, looks=looks), validation, start)
+    return replace(task, name=stage, frozen_statistics=True)
 
 
 def refine(
@@ -110,25 +123,28 @@ def refine(
     report: Callable[[str], None],
     *,
     start: Path,
+    stage: Refining = "refine",
 ) -> WeightsCard | None:
     """Train a dense network on and write the weights.
 
     Parameters
     ----------
     recipe
-        Its entry ``refine`` says how.
+        Its entry of the stage's name says how; its specimens are those that the stage learns from.
     source
         Specimens to image.
     validation
         Scenes that are held out: for figures while training, calibration of scores, and accuracy.
     out
-        Checkpoints and log go to its folder ``refine``, weights to ``weights``.
+        Checkpoints and log go to its folder of the stage's name, weights to ``weights``.
     limits
         Time, patience, devices.
     report
         Told what happens.
     start
         Folder with dense weights.
+    stage
+        Name of the stage.
 
     Returns
     -------
@@ -138,18 +154,20 @@ def refine(
     Raises
     ------
     InputError, WeightsError
-        If the recipe has no entry ``refine``, or ``start`` does not fit it.
+        If the recipe has no such entry, or ``start`` does not fit it.
     TrainingError
         If training fails.
     """
     opened = open_start(start, recipe)
-    task = refine_task(recipe, source, validation, opened)
-    how = refine_recipe(recipe)
-    trained = fit(task, how, out / STAGE, limits, report)
+    task = refine_task(recipe, source, validation, opened, stage)
+    how = refine_recipe(recipe, stage)
+    trained = fit(task, how, out / stage, limits, report)
     if not (trained.finished and trained.main):
         return None
     network: DenseNetwork = trained.model  # type: ignore[assignment]
     first = opened.with_heads(network.heads)
     before = first.card.training if first else None
-    made = TrainedHeads(network, STAGE, how, "tomogram", trained.hours, trained.steps, opened, before)
+    shown: dict[Look, float] = {"noisy": 1.0 - how.clear - how.denoised, "clear": how.clear, "denoised": how.denoised}
+    looks = tuple(look for look, share in shown.items() if share > 0)
+    made = TrainedHeads(network, stage, how, "tomogram", trained.hours, trained.steps, opened, before, looks)
     return export_dense(out / "weights", made, recipe, source, validation, report)

@@ -18,6 +18,7 @@ from cryosiam.networks.config import DENSE_HEADS
 from cryosiam.segmentation import InstanceConfig, InstanceMaps, ScoreCalibration, find_sample, separate_instances
 from cryosiam.stages.dense.run import in_order
 from cryosiam.training.pipeline import AS_STORED
+from cryosiam.training.scene_looks import Look, scene_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +54,9 @@ class SceneProducts:
 
 
 @contextmanager
-def scene_products(scene: Scene, parts: Sequence[DenseWeights], least_score: float = 0.0) -> Iterator[SceneProducts]:
+def scene_products(
+    scene: Scene, parts: Sequence[DenseWeights], least_score: float = 0.0, look: Look = "noisy"
+) -> Iterator[SceneProducts]:
     """Run the networks and separate instances; what they wrote is removed on leaving.
 
     Parameters
@@ -64,9 +67,11 @@ def scene_products(scene: Scene, parts: Sequence[DenseWeights], least_score: flo
         The networks.
     least_score
         Instances that score less are left out.
+    look
+        As what the scene is shown.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        products = _run(scene, parts, Path(scratch))
+        products = _run(scene_look(scene, look, parts), parts, Path(scratch))
         if not set(INSTANCE_MAPS) <= set(products.names):
             yield SceneProducts(products, None, None)
             return
@@ -81,10 +86,9 @@ def scene_products(scene: Scene, parts: Sequence[DenseWeights], least_score: flo
         yield SceneProducts(products, labels, table)
 
 
-def _run(scene: Scene, parts: Sequence[DenseWeights], scratch: Path) -> DenseProducts:
+def _run(shown: NDArray[np.generic], parts: Sequence[DenseWeights], scratch: Path) -> DenseProducts:
     first, after = in_order(parts)
-    noisy = ArrayVolume(scene.array("noisy"))
-    made = [_infer(part, noisy, AS_STORED, scratch) for part in first]
+    made = [_infer(part, ArrayVolume(shown), AS_STORED, scratch) for part in first]
     if after:
         denoised = next(one for one in made if "denoised" in one.names).volume("denoised")
         scale = whole_range(denoised).to_unit_range()

@@ -107,6 +107,17 @@ def test_where_the_model_is_right_there_is_no_curve() -> None:
     assert fit_score_calibration(features, rng.random(3000) < expit(2 * features[:, 0])).knots == ()
 
 
+def test_instances_count_by_their_weight() -> None:
+    """A crowd in which all is true does not decide about a sparse tomogram that looks the same, where little is."""
+    rng = np.random.default_rng(7)
+    features = rng.normal(0, 1, (4400, len(FEATURE_NAMES)))
+    truth = np.r_[rng.random(4000) < 0.9, rng.random(400) < 0.1]
+    alone = fit_score_calibration(features, truth).scores(features)
+    alike = fit_score_calibration(features, truth, weights=np.r_[np.ones(4000), np.full(400, 10)]).scores(features)
+    assert alone.mean() == pytest.approx(truth.mean(), abs=0.02)
+    assert alike.mean() == pytest.approx(0.5, abs=0.03)
+
+
 def test_few_instances_get_the_model_alone() -> None:
     features, truth = sample(100, 0)
     assert fit_score_calibration(features, truth).knots == ()

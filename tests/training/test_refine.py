@@ -15,7 +15,7 @@ from cryosiam.simulation.sources import load_all
 from cryosiam.training.data import SimulatedSource
 from cryosiam.training.fit import fit
 from cryosiam.training.recipe import Recipe, RefineRecipe, SpecimenGroup, read_recipe
-from cryosiam.training.refine import NetworkDenoiser, refine_task
+from cryosiam.training.refine import NetworkDenoiser, Refining, refine_task, with_specimens
 from cryosiam.training.specimens import make_specimens
 from cryosiam.training.starting import Start, open_start
 from cryosiam.weights import load_dense
@@ -81,9 +81,27 @@ def test_it_is_shown_what_its_denoiser_makes_of_tomograms() -> None:
     assert np.abs(denoised - expected).max() < 0.05 * float(expected.std()) + 0.02
 
 
-def test_a_recipe_without_the_entry_is_refused(source: SimulatedSource, recipe: Recipe, start: Start) -> None:
-    with pytest.raises(InputError, match="no entry 'refine'"):
-        refine_task(recipe.model_copy(update={"refine": None}), source, [], start)
+@pytest.mark.parametrize("stage", ["refine", "rebalance"])
+def test_a_recipe_without_the_entry_is_refused(
+    source: SimulatedSource, recipe: Recipe, start: Start, stage: Refining
+) -> None:
+    with pytest.raises(InputError, match=f"no entry '{stage}'"):
+        refine_task(recipe.model_copy(update={stage: None}), source, [], start, stage)
+
+
+def test_each_stage_goes_by_its_own_entry(source: SimulatedSource, recipe: Recipe, start: Start) -> None:
+    own = recipe.model_copy(update={"rebalance": HOW.model_copy(update={"seed": 5})})
+    refined, rebalanced, again = (
+        refine_task(own, source, [], start, stage).batches(0)["noisy"] for stage in ("refine", "rebalance", "rebalance")
+    )
+    assert not torch.equal(refined, rebalanced)
+    assert torch.equal(rebalanced, again)
+
+
+def test_a_stage_may_learn_from_other_specimens(recipe: Recipe) -> None:
+    assert recipe.rebalance is not None
+    assert with_specimens(recipe, recipe.rebalance).specimens == recipe.rebalance.specimens
+    assert with_specimens(recipe, HOW) is recipe
 
 
 def test_shares_of_more_than_all_are_refused() -> None:

@@ -78,12 +78,13 @@ def test_structures_that_are_missing_are_named_before_anything_is_built(tmp_path
     assert not (tmp_path / "new").exists()
 
 
-def test_a_recipe_that_does_not_refine_is_refused_before_anything_is_built(
-    tmp_path: Path, call: Any, weights: Path
+@pytest.mark.parametrize("stage", ["refine", "rebalance"])
+def test_a_recipe_without_the_stage_is_refused_before_anything_is_built(
+    tmp_path: Path, call: Any, weights: Path, stage: str
 ) -> None:
-    recipe = write_recipe(tmp_path, {"refine": None})
+    recipe = write_recipe(tmp_path, {stage: None})
     words = ("--recipe", recipe, "--from", weights, "--out", tmp_path / "new")
-    assert_refused(call("train", "refine", *words), "no entry 'refine'")
+    assert_refused(call("train", stage, *words), f"no entry '{stage}'")
     assert not (tmp_path / "new").exists()
 
 

@@ -19,6 +19,12 @@ RECIPE: dict[str, Any] = {
     "pretrain_dense": {"steps": 2, "batch": 2, "learning_rate": 0.002},
     "dense": {"steps": 2, "batch": 1, "learning_rate": 0.002},
     "refine": {"steps": 2, "batch": 1, "learning_rate": 0.001, "denoised": 0.5},
+    "rebalance": {
+        "steps": 2,
+        "batch": 1,
+        "learning_rate": 0.001,
+        "specimens": [{"preset": "demo", "seeds": [2, 3], "shape_zyx": [80, 64, 64], "share": 1.0}],
+    },
     "particles": 40,
     "pretrain_subtomogram": {"steps": 2, "batch": 4, "learning_rate": 0.001},
     "contrastive": {"steps": 2, "batch": 4, "learning_rate": 0.001},
