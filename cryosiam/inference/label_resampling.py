@@ -97,8 +97,8 @@ class SurfaceVolume:
         )
         labels = self.labels.read((z, y, x))
         margins = self.margins(labels, self.probability.read((z, y, x)) / np.float32(255.0))
-        starts = [first - first[0] for first in low]
-        _vote(labels, margins, *starts, *shares, result)
+        (low_z, low_y, low_x), (share_z, share_y, share_x) = (first - first[0] for first in low), shares
+        _vote(labels, margins, low_z, low_y, low_x, share_z, share_y, share_x, result)
         return result
 
 

@@ -217,8 +217,8 @@ def _on_input_grid(work: ProductWork, name: str) -> Volume:
 def _classes_on_input_grid(work: ProductWork) -> Volume:
     from cryosiam.inference.label_resampling import class_margins
 
-    names = ("semantic", "semantic_probability")
-    return _labels_on_input_grid(work, *(_dense_map(work.scratch, name) for name in names), class_margins)
+    labels, probability = (_dense_map(work.scratch, name) for name in ("semantic", "semantic_probability"))
+    return _labels_on_input_grid(work, labels, probability, class_margins)
 
 
 def _instances_on_input_grid(work: ProductWork) -> Volume:

@@ -46,7 +46,7 @@ class InstanceConfig:
     foreground_threshold: float = 0.35
     boundary_threshold: float = 0.9
     boundary_weight: float = 1.0
-    smoothing: float = 0.6
+    smoothing: float = 0.8
     seed_radius: int = 2
     min_peak: float = 0.4
     max_radius: float = 24.0

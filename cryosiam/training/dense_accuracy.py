@@ -44,8 +44,9 @@ def calibrate(
 ) -> dict[str, Any] | None:
     """Return the calibration of scores, fitted on the scenes in which every particle is labelled.
 
-    A crowded tomogram holds a hundred times the particles of a sparse one and would decide alone, so tomograms count
-    alike. None where there is no such scene, or what is found there is all true or all false; ``report`` is told.
+    A crowded tomogram holds a hundred times the particles of a sparse one and would decide alone, so tomograms count by
+    the square root of what is found in them. None where there is no scene to go by, or what is found is all true or all
+    false; ``report`` is told.
     """
     features, truth, scene_of = [], [], []
     for number, scene in enumerate(scenes):
@@ -68,7 +69,7 @@ def calibrate(
         return None
     sizes = [len(one) for one in truth]
     groups = np.repeat(scene_of, sizes) if len(set(scene_of)) > 1 else None
-    weights = np.repeat([1 / max(size, 1) for size in sizes], sizes)
+    weights = np.repeat(np.maximum(sizes, 1) ** -0.5, sizes)
     return fit_score_calibration(np.concatenate(features), right, groups=groups, weights=weights).to_json()
 
 

@@ -98,7 +98,8 @@ def export_dense(
     network = trained.network.cpu().eval()
     facts: dict[str, Any] = {}
     if "semantic" in network.heads and trained.reads == "tomogram" and isinstance(source, SimulatedSource):
-        facts["class_offsets"] = balance_classes(network, source, trained.optimiser.seed).tolist()
+        offsets = balance_classes(network, source, trained.optimiser.seed, trained.looks)
+        facts["class_offsets"] = offsets.tolist()
     new = DenseWeights(network, _card(trained, recipe, source, facts))
     if trained.reads == "denoised" and start and not any("denoise" in part.card.heads for part in parts):
         denoisers = [part for part in start.dense if "denoise" in part.card.heads]

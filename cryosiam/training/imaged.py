@@ -64,7 +64,8 @@ class ImagedSpecimen:
 def imaged(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen:
     """Image a specimen with a microscope drawn for it."""
     spec = specimen.draw_microscope(rng)
-    return _normalised(specimen, FastMicroscope(spec).image(np.asarray(specimen.array("seen"), np.float32), rng).noisy)
+    noisy = FastMicroscope(spec).image(np.asarray(specimen.array("seen"), np.float32), rng).noisy
+    return ImagedSpecimen(specimen, normalised(specimen, noisy))
 
 
 class Denoiser(Protocol):
@@ -110,7 +111,7 @@ class Looks:
         noisy = imaged(specimen, rng)
         if self.denoiser is None or drawn >= self.clear + self.denoised:
             return noisy
-        return _normalised(specimen, self.denoiser(noisy.noisy))
+        return ImagedSpecimen(specimen, normalised(specimen, self.denoiser(noisy.noisy)))
 
 
 def cleared(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen:
@@ -118,15 +119,15 @@ def cleared(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecime
     clean = np.asarray(specimen.array("clean"), np.float32)
     if rng.random() < 0.5:
         clean = ndimage.gaussian_filter(clean, rng.uniform(0.0, MOST_BLUR_VOXELS))
-    if rng.random() < 0.5:
-        return _normalised(specimen, clean)
-    noise = rng.uniform(0.0, MOST_NOISE) * rng.standard_normal(clean.shape, np.float32)
-    return _normalised(specimen, clean + noise.astype(np.float32))
+    if rng.random() >= 0.5:
+        noise = rng.uniform(0.0, MOST_NOISE) * rng.standard_normal(clean.shape, np.float32)
+        clean = clean + noise.astype(np.float32)
+    return ImagedSpecimen(specimen, normalised(specimen, clean))
 
 
-def _normalised(specimen: StoredSpecimen, volume: NDArray[np.float32]) -> ImagedSpecimen:
-    normalisation = measure_normalisation(ArrayVolume(volume), run=specimen.folder.name, source="simulated")
-    return ImagedSpecimen(specimen, normalisation.apply(volume))
+def normalised(specimen: StoredSpecimen, volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an image of a specimen normalised as inference normalises a whole tomogram, ``(z, y, x)``."""
+    return measure_normalisation(ArrayVolume(volume), run=specimen.folder.name, source="simulated").apply(volume)
 
 
 NOISY: Final = Looks()

@@ -118,11 +118,15 @@ class RefineRecipe(OptimiserRecipe):
         Share of tomograms shown as the network's own denoiser gives them.
     specimens
         What it learns on from; where there are none, the recipe's.
+    kept
+        Share of the old weights in the new: the network is the mean of both, weighted so (Wortsman et al. 2022,
+        arXiv:2109.01903). What it could do before is kept, and most of what it learnt comes along.
     """
 
     clear: float = Field(default=0.25, ge=0, le=1)
     denoised: float = Field(default=0.2, ge=0, le=1)
     specimens: tuple[SpecimenGroup, ...] = ()
+    kept: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _leaves_noisy_ones(self) -> RefineRecipe:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 
 from cryosiam.errors import InputError, WeightsError
 from cryosiam.training.dense import dense_task
@@ -114,6 +115,18 @@ def refine_task(
     return replace(task, name=stage, frozen_statistics=True)
 
 
+@torch.no_grad()
+def mix_weights(network: DenseNetwork, old: DenseNetwork, share: float) -> None:
+    """Replace a network's weights by their mean with those of ``old``, which count ``share``.
+
+    The batch statistics of both are the same. Heads that ``old`` lacks stay as they are.
+    """
+    before = dict(old.named_parameters())
+    for name, weights in network.named_parameters():
+        if name in before:
+            weights.lerp_(before[name].to(weights), share)
+
+
 def refine(
     recipe: Recipe,
     source: SimulatedSource,
@@ -167,6 +180,8 @@ def refine(
     network: DenseNetwork = trained.model  # type: ignore[assignment]
     first = opened.with_heads(network.heads)
     before = first.card.training if first else None
+    if first and how.kept:
+        mix_weights(network, first.network, how.kept)
     shown: dict[Look, float] = {"noisy": 1.0 - how.clear - how.denoised, "clear": how.clear, "denoised": how.denoised}
     looks = tuple(look for look, share in shown.items() if share > 0)
     made = TrainedHeads(network, stage, how, "tomogram", trained.hours, trained.steps, opened, before, looks)

@@ -15,7 +15,7 @@ from cryosiam.simulation.sources import load_all
 from cryosiam.training.data import SimulatedSource
 from cryosiam.training.fit import fit
 from cryosiam.training.recipe import Recipe, RefineRecipe, SpecimenGroup, read_recipe
-from cryosiam.training.refine import NetworkDenoiser, Refining, refine_task, with_specimens
+from cryosiam.training.refine import NetworkDenoiser, Refining, mix_weights, refine_task, with_specimens
 from cryosiam.training.specimens import make_specimens
 from cryosiam.training.starting import Start, open_start
 from cryosiam.weights import load_dense
@@ -102,6 +102,19 @@ def test_a_stage_may_learn_from_other_specimens(recipe: Recipe) -> None:
     assert recipe.rebalance is not None
     assert with_specimens(recipe, recipe.rebalance).specimens == recipe.rebalance.specimens
     assert with_specimens(recipe, HOW) is recipe
+
+
+def test_mixed_weights_lie_between_old_and_new() -> None:
+    old, new = load_dense("light").network, load_dense("light").network
+    with torch.no_grad():
+        for weights in new.parameters():
+            weights.add_(1.0)
+    statistics_before = {name: value.clone() for name, value in statistics(new).items()}
+    mix_weights(new, old, 0.3)
+    for before, mixed in zip(old.parameters(), new.parameters(), strict=True):
+        torch.testing.assert_close(mixed, before + 0.7)
+    for name, value in statistics(new).items():
+        assert torch.equal(value, statistics_before[name]), name
 
 
 def test_shares_of_more_than_all_are_refused() -> None:
