@@ -56,8 +56,8 @@ class NearestVolume:
 class SurfaceVolume:
     """Labels seen on another grid, with their surfaces where the network's probabilities put them between voxels.
 
-    Taking the nearest label gives surfaces steps as large as the coarser voxel: of a ball of 30 Å radius that is right
-    at 10 Å, a fifth is lost that way at 6.8 Å, and a twentieth like this. Each of the eight source voxels about a new
+    Taking the nearest label gives surfaces steps as large as the coarser voxel, which a small particle suffers from
+    most. Each of the eight source voxels about a new
     one has a vote, by nearness (trilinear) times margin. A voxel has a label if those with labels outvote the
     background, and then the label with most votes. No label appears that none of the eight has.
 

@@ -72,7 +72,7 @@ def _sample(
         if look == "clear":
             shown = cleared(specimen, rng).noisy[box]
         elif look == "denoised":
-            shown = normalised(specimen, _run(network, shown, "denoise")[0])
+            shown = normalised(_run(network, shown, "denoise")[0], specimen.folder.name)
         logits[look] = _run(network, shown, "semantic").reshape(len(SEMANTIC_CLASSES), -1)[:, chosen].T
     return logits, labels[chosen]
 

@@ -65,7 +65,7 @@ def imaged(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen
     """Image a specimen with a microscope drawn for it."""
     spec = specimen.draw_microscope(rng)
     noisy = FastMicroscope(spec).image(np.asarray(specimen.array("seen"), np.float32), rng).noisy
-    return ImagedSpecimen(specimen, normalised(specimen, noisy))
+    return ImagedSpecimen(specimen, normalised(noisy, specimen.folder.name))
 
 
 class Denoiser(Protocol):
@@ -111,7 +111,7 @@ class Looks:
         noisy = imaged(specimen, rng)
         if self.denoiser is None or drawn >= self.clear + self.denoised:
             return noisy
-        return ImagedSpecimen(specimen, normalised(specimen, self.denoiser(noisy.noisy)))
+        return ImagedSpecimen(specimen, normalised(self.denoiser(noisy.noisy), specimen.folder.name))
 
 
 def cleared(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecimen:
@@ -122,12 +122,15 @@ def cleared(specimen: StoredSpecimen, rng: np.random.Generator) -> ImagedSpecime
     if rng.random() >= 0.5:
         noise = rng.uniform(0.0, MOST_NOISE) * rng.standard_normal(clean.shape, np.float32)
         clean = clean + noise.astype(np.float32)
-    return ImagedSpecimen(specimen, normalised(specimen, clean))
+    return ImagedSpecimen(specimen, normalised(clean, specimen.folder.name))
 
 
-def normalised(specimen: StoredSpecimen, volume: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return an image of a specimen normalised as inference normalises a whole tomogram, ``(z, y, x)``."""
-    return measure_normalisation(ArrayVolume(volume), run=specimen.folder.name, source="simulated").apply(volume)
+def normalised(volume: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """Return a simulated image, ``(z, y, x)``, normalised as inference normalises a whole tomogram.
+
+    ``name`` is that of the specimen, for messages.
+    """
+    return measure_normalisation(ArrayVolume(volume), run=name, source="simulated").apply(volume)
 
 
 NOISY: Final = Looks()

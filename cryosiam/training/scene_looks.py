@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from cryosiam.domain import ArrayVolume
-from cryosiam.inference.normalisation import measure_normalisation
+from cryosiam.training.imaged import normalised
 from cryosiam.training.pipeline import denoise_volume
 
 if TYPE_CHECKING:
@@ -37,11 +36,7 @@ def scene_look(scene: Scene, look: Look, parts: Sequence[DenseWeights]) -> NDArr
     if look == "noisy":
         return noisy
     if look == "clear":
-        return _normalised(scene, np.asarray(scene.array("clean"), np.float32))
+        return normalised(np.asarray(scene.array("clean"), np.float32), scene.folder.name)
     denoiser = next(part.network for part in parts if "denoise" in part.card.heads)
     with denoise_volume(noisy, denoiser) as products:
-        return _normalised(scene, np.array(products.array("denoised"), np.float32))
-
-
-def _normalised(scene: Scene, volume: NDArray[np.float32]) -> NDArray[np.float32]:
-    return measure_normalisation(ArrayVolume(volume), run=scene.folder.name, source="simulated").apply(volume)
+        return normalised(np.array(products.array("denoised"), np.float32), scene.folder.name)
