@@ -47,6 +47,11 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
         PROJECT_OPTIONS | HEAD_OPTIONS,
         (SIMULATED, "--structures data/ --from light --out runs/mine"),
     ),
+    "broaden": (
+        "And a third time, by a third entry: on thick samples with the largest capsids, and on sparse samples still.",
+        PROJECT_OPTIONS | HEAD_OPTIONS,
+        (SIMULATED, "--structures data/ --from light --out runs/mine"),
+    ),
     "denoise": ("Train the denoising head (thesis 3.2.2, equation 8).", frozenset(), (SIMULATED,)),
     "lamella": ("Train the head that finds the sample.", frozenset(), (SIMULATED, OWN)),
     "semantic": (
@@ -75,8 +80,8 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
         (SIMULATED,),
     ),
     "all": (
-        "Run the stages that made the weights that ship: dense, refine, rebalance, pretrain-subtomogram, contrastive, "
-        "classifier. Called again, it goes on where it was.",
+        "Run the stages that made the weights that ship: dense, refine, rebalance, broaden, pretrain-subtomogram, "
+        "contrastive, classifier. Called again, it goes on where it was.",
         PROJECT_OPTIONS | HEAD_OPTIONS | {"start"},
         (SIMULATED, SIMULATED + " --time-budget 8h"),
     ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cryosiam.training.refine import Refining
     from cryosiam.weights import WeightsCard
 
-ALL = ("dense", "refine", "rebalance", "pretrain-subtomogram", "contrastive", "classifier")
+ALL = ("dense", "refine", "rebalance", "broaden", "pretrain-subtomogram", "contrastive", "classifier")
 """The stages that made the weights that ship, in order."""
 
 
@@ -152,6 +152,7 @@ STAGES: dict[str, Stage] = {
     "dense": Stage(_dense, "dense", Task.DENSE, _TRUNKS),
     "refine": Stage(_refining("refine"), "refine", Task.DENSE, _FINDERS),
     "rebalance": Stage(_refining("rebalance"), "rebalance", Task.DENSE, _FINDERS),
+    "broaden": Stage(_refining("broaden"), "broaden", Task.DENSE, _FINDERS),
     **{task: Stage(_heads(task), "dense", Task.DENSE, _TRUNKS) for task in HEADS},
     "pretrain-subtomogram": Stage(_pretrain_subtomogram, "pretrain_subtomogram", Task.SUBTOMOGRAM, _FINDERS),
     "contrastive": Stage(_contrastive, "contrastive", Task.SUBTOMOGRAM, _FINDERS),

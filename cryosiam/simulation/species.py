@@ -163,14 +163,24 @@ def particle_mask(density: NDArray[np.floating], voxel_size_angstrom: float) -> 
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     body: NDArray[np.bool_] = labels == sizes.argmax()
-    reach = _PORE_ANGSTROM / voxel_size_angstrom
-    margin = int(np.ceil(reach)) + 2
     box = ndimage.find_objects(body.astype(np.uint8))[0]
-    roomy = np.pad(body[box], margin)
+    reach = _PORE_ANGSTROM / voxel_size_angstrom
+    filled, cavity = _filled(body[box], reach)
+    if not cavity:
+        # On a coarse grid a pore may be wider than it is. What holds more than it weighs is a shell all the same.
+        filled, cavity = _filled(body[box], reach + 0.5)
+        if cavity < np.count_nonzero(body):
+            return body
+    body[box] = filled
+    return body
+
+
+def _filled(body: NDArray[np.bool_], reach: float) -> tuple[NDArray[np.bool_], int]:
+    """Close pores of a body, up to twice ``reach`` voxels wide, and fill it; return the size of its cavities too."""
+    margin = int(np.ceil(reach)) + 2
+    roomy = np.pad(body, margin)
     grown = ndimage.distance_transform_edt(~roomy) <= reach
     closed = (ndimage.distance_transform_edt(grown) > reach) | roomy
     filled = ndimage.binary_fill_holes(closed)
-    if (filled & ~closed).any():
-        inner = slice(margin, -margin)
-        body[box] = filled[inner, inner, inner]
-    return body
+    inner = slice(margin, -margin)
+    return filled[inner, inner, inner], int(np.count_nonzero(filled & ~closed))

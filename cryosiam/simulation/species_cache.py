@@ -19,7 +19,7 @@ from cryosiam.simulation.species import Species
 if TYPE_CHECKING:
     from cryosiam.simulation.spec import SpeciesSpec
 
-ALGORITHM_VERSION: Final = 2
+ALGORITHM_VERSION: Final = 3
 """Raised whenever the same file would give another species."""
 
 _DENSITY_FIELDS: Final = ("name", "map_voxel_size_angstrom", "inverted", "bulk_density", "radius_angstrom", "assembly")

@@ -156,8 +156,8 @@ class Recipe(BaseModel):
         Dice loss of the semantic head: the mean over the classes, or the generalized one of the thesis (eq. 10).
     pretrain_dense, dense
         Optimisers of DenseSimSiam pretraining and of the task heads.
-    refine, rebalance
-        How the dense network learns on once it is trained, and once more after that; None: not at all.
+    refine, rebalance, broaden
+        How the dense network learns on once it is trained, one after the other; None: not at all.
     self_supervision
         Views and losses of DenseSimSiam pretraining.
     particles
@@ -179,6 +179,7 @@ class Recipe(BaseModel):
     dense: OptimiserRecipe
     refine: RefineRecipe | None = None
     rebalance: RefineRecipe | None = None
+    broaden: RefineRecipe | None = None
     self_supervision: SelfSupervision = SelfSupervision()
     particles: int = Field(gt=0)
     pretrain_subtomogram: OptimiserRecipe

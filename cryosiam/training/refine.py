@@ -2,8 +2,8 @@
 
 While a network learns from single patches, its batch norms go by each patch alone; in use they go by averages over all
 that was learnt from. Of tomograms that were rare among it, such as noiseless ones, those averages are wrong. Here the
-averages stay as they are and everything else learns to do with them. A second such stage may show other specimens, such
-as more of the sparse ones, in which noise is easily taken for particles.
+averages stay as they are and everything else learns to do with them. Further such stages may show other specimens: more
+of the sparse ones, in which noise is easily taken for particles, and deeper ones, which hold the largest capsids.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from cryosiam.training.task import TrainingTask
     from cryosiam.weights import WeightsCard
 
-Refining = Literal["refine", "rebalance"]
-"""A stage that trains a dense network on; both are of one kind, and each has an entry of its own in the recipe."""
+Refining = Literal["refine", "rebalance", "broaden"]
+"""A stage that trains a dense network on; all are of one kind, and each has an entry of its own in the recipe."""
 
 
 class NetworkDenoiser:

@@ -53,6 +53,30 @@ def test_a_shell_is_filled_though_it_has_pores():
     assert one.mask[half, half, half]
 
 
+@pytest.mark.parametrize(("pore", "filled"), [(3, True), (4, True), (7, False)])
+def test_only_narrow_pores_are_closed(pore, filled):
+    shell = np.clip(ball(14) - ball(9), 0, 1)
+    start = 20 - pore // 2
+    shell[:, start : start + pore, start : start + pore] = 0
+    assert particle_mask(shell, 10.0)[20, 20, 20] == filled
+
+
+def test_a_deep_pocket_of_a_solid_body_stays_open():
+    body = ball(14)
+    body[20:, 18:23, 18:23] = 0
+    assert not particle_mask(body, 10.0)[24, 20, 20]
+
+
+@needs_data
+def test_the_largest_capsid_is_filled_at_every_voxel_size():
+    specs = [one for one in read_spec("general").specimen.species if one.name == "papillomavirus-capsid"]
+    volumes = []
+    for voxel_size in (6.8, 9.5, 10.0, 13.0):
+        (species,) = load_all(specs, voxel_size, structures_dir=DATA).values()
+        volumes.append(species.volume_voxels * voxel_size**3)
+    assert volumes == pytest.approx([volumes[0]] * len(volumes), rel=0.05)
+
+
 def test_names_with_underscores_and_empty_densities_are_refused():
     with pytest.raises(ValueError, match="underscore"):
         species_from_density("a_b", ball(5), 10.0)

@@ -81,7 +81,7 @@ def test_it_is_shown_what_its_denoiser_makes_of_tomograms() -> None:
     assert np.abs(denoised - expected).max() < 0.05 * float(expected.std()) + 0.02
 
 
-@pytest.mark.parametrize("stage", ["refine", "rebalance"])
+@pytest.mark.parametrize("stage", ["refine", "rebalance", "broaden"])
 def test_a_recipe_without_the_entry_is_refused(
     source: SimulatedSource, recipe: Recipe, start: Start, stage: Refining
 ) -> None:

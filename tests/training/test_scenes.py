@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def test_a_scene_of_a_preset_is_made_once_and_whole(tmp_path: Path) -> None:
 
 def test_no_seed_is_both_learnt_from_and_held_out() -> None:
     recipe = read_recipe("light")
-    assert recipe.rebalance is not None
-    groups = (*recipe.specimens, *recipe.rebalance.specimens)
+    further = [how.specimens for how in (recipe.refine, recipe.rebalance, recipe.broaden) if how is not None]
+    groups = (*recipe.specimens, *itertools.chain.from_iterable(further))
     learnt = {(group.preset, seed) for group in groups for seed in range(group.seeds[0], group.seeds[1] + 1)}
     held_out = {("training", seed) for seed in range(recipe.validation.seeds[0], recipe.validation.seeds[1] + 1)}
     others = recipe.validation.others

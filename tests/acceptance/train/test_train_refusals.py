@@ -78,7 +78,7 @@ def test_structures_that_are_missing_are_named_before_anything_is_built(tmp_path
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("stage", ["refine", "rebalance"])
+@pytest.mark.parametrize("stage", ["refine", "rebalance", "broaden"])
 def test_a_recipe_without_the_stage_is_refused_before_anything_is_built(
     tmp_path: Path, call: Any, weights: Path, stage: str
 ) -> None:
