@@ -30,7 +30,6 @@ LIMITS = {
         "[the simulator leaves out](../simulation.md), it has never seen.",
         "In a thick or low-dose tomogram, noise can hide everything; `pick` warns where it finds no sample.",
         "It sees nothing finer than its voxels: small or thin structures are the first that it misses.",
-        "Capsids of 60 nm, which it hardly met, come out as microtubule in large part.",
         "Scores are probabilities for tomograms like those of training; in others, only their order can be relied on.",
     ),
     Task.SUBTOMOGRAM: (

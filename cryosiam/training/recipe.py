@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -185,6 +186,18 @@ class Recipe(BaseModel):
     pretrain_subtomogram: OptimiserRecipe
     contrastive: OptimiserRecipe
 
+    @model_validator(mode="after")
+    def _gives_each_seed_one_size(self) -> Recipe:
+        further = (how.specimens for how in (self.refine, self.rebalance, self.broaden) if how is not None)
+        for one, other in combinations(chain(self.specimens, *further), 2):
+            overlap = one.seeds[0] <= other.seeds[1] and other.seeds[0] <= one.seeds[1]
+            if one.preset == other.preset and overlap and one.shape_zyx != other.shape_zyx:
+                raise ValueError(
+                    f"specimens of '{one.preset}' share seeds but not sizes, {list(one.shape_zyx)} and "
+                    f"{list(other.shape_zyx)}: give one of them other seeds"
+                )
+        return self
+
 
 def read_recipe(spec: str | Path) -> Recipe:
     """Read a recipe by file, or by the name of one that ships.
@@ -212,10 +225,10 @@ def read_recipe(spec: str | Path) -> Recipe:
 def _first_fault(error: ValidationError) -> str:
     """Return what is wrong and where, of the first fault found."""
     first, count = error.errors()[0], error.error_count()
-    if not first["loc"]:
-        return "it holds no entries"
-    where = ".".join(str(part) for part in first["loc"])
     said = first["msg"].removeprefix("Value error, ").lower()
+    if not first["loc"]:
+        return said if first["type"] == "value_error" else "it holds no entries"
+    where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         said = "there is no such entry"
     return f"{where}: {said}" + (f" (and {count - 1} faults more)" if count > 1 else "")

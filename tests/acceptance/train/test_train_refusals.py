@@ -25,6 +25,9 @@ def test_recipes_are_listed_and_printed(call: Any, tmp_path: Path) -> None:
     assert_refused(call("train", "recipes", "heavy"), "heavy", "light")
 
 
+LARGER = {"preset": "demo", "seeds": [2, 5], "shape_zyx": [80, 96, 96], "share": 1.0}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -36,6 +39,7 @@ def test_recipes_are_listed_and_printed(call: Any, tmp_path: Path) -> None:
         ({"patch_zyx": [32, 32]}, ["patch_zyx"]),
         ({"specimens": []}, ["specimens"]),
         ({"validation": {"seeds": [2, 1], "shape_zyx": [48, 80, 80]}}, ["validation.seeds", "2 to 1"]),
+        ({"specimens": [*RECIPE["specimens"], LARGER]}, ["demo", "share seeds but not sizes"]),
         ({"name": "heavy"}, ["heavy", "light"]),
         ({"specimens": [{"preset": "nowhere", "seeds": [1, 1], "shape_zyx": [80, 64, 64], "share": 1}]}, ["nowhere"]),
     ],

@@ -23,7 +23,7 @@ RECIPE: dict[str, Any] = {
         "steps": 2,
         "batch": 1,
         "learning_rate": 0.001,
-        "specimens": [{"preset": "demo", "seeds": [2, 3], "shape_zyx": [80, 64, 64], "share": 1.0}],
+        "specimens": [{"preset": "demo", "seeds": [21, 22], "shape_zyx": [80, 64, 64], "share": 1.0}],
     },
     "broaden": {"steps": 2, "batch": 1, "learning_rate": 0.001, "kept": 0.3},
     "particles": 40,
