@@ -113,7 +113,9 @@ def report(records: list[Record], command: str, weights: str) -> list[str]:
         lines += [f"## CZII-like tomograms: {_names(czii)}", "", *_czii_table(czii), ""]
         lines += ["Dice and instances of these tomograms:", "", *_plain_table(czii), ""]
     lines += ["## Denoising against the noiseless tomogram", "", *_denoising_table(records), ""]
-    return [*lines, "## Time and memory of `cryosiam pick`", "", *_time_table(records), ""]
+    if any(record["pick"] for record in records):
+        lines += ["## Time and memory of `cryosiam pick`", "", *_time_table(records), ""]
+    return lines
 
 
 def _names(records: list[Record]) -> str:
