@@ -48,7 +48,7 @@ _STAGES: dict[str, tuple[str, frozenset[str], tuple[str, ...]]] = {
         (SIMULATED, "--structures data/ --from light --out runs/mine"),
     ),
     "broaden": (
-        "And a third time, by a third entry: on thick samples with the largest capsids, and on sparse samples still.",
+        "And a third time, by a third entry: on larger crowded samples, for large capsids, and on sparse ones still.",
         PROJECT_OPTIONS | HEAD_OPTIONS,
         (SIMULATED, "--structures data/ --from light --out runs/mine"),
     ),

@@ -167,7 +167,7 @@ def particle_mask(density: NDArray[np.floating], voxel_size_angstrom: float) -> 
     reach = _PORE_ANGSTROM / voxel_size_angstrom
     filled, cavity = _filled(body[box], reach)
     if not cavity:
-        # On a coarse grid a pore may be wider than it is. What holds more than it weighs is a shell all the same.
+        # On a coarse grid a pore may come out wider than it is. A cavity larger than its walls still tells a shell.
         filled, cavity = _filled(body[box], reach + 0.5)
         if cavity < np.count_nonzero(body):
             return body

@@ -125,6 +125,9 @@ def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dic
     if trained.start is not None:
         parameters["started_from"] = str(trained.start.folder)
     own, before = f"cryosiam train {trained.stage} --recipe {recipe.name}", trained.before
+    shown = data_description(recipe, source)
+    # What a network learnt from before, it has seen as well.
+    seen = [before.data] if before and before.data else []
     return WeightsCard(
         name=recipe.name,
         task=Task.DENSE,
@@ -138,7 +141,7 @@ def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dic
         halo=network.halo,
         training=Training(
             recipe="; ".join([*([before.recipe] if before else []), own]),
-            data=data_description(recipe, source),
+            data="; ".join(seen if any(shown in data for data in seen) else [*seen, shown]),
             parameters={**(before.parameters if before else {}), trained.stage: parameters},
             hours=round(trained.hours + (before.hours if before else 0.0), 2),
             machine=f"{platform.machine()}, {torch.get_num_threads()} threads",

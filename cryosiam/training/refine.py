@@ -2,8 +2,8 @@
 
 While a network learns from single patches, its batch norms go by each patch alone; in use they go by averages over all
 that was learnt from. Of tomograms that were rare among it, such as noiseless ones, those averages are wrong. Here the
-averages stay as they are and everything else learns to do with them. Further such stages may show other specimens: more
-of the sparse ones, in which noise is easily taken for particles, and deeper ones, which hold the largest capsids.
+averages stay as they are and everything else learns to do with them. Further such stages may show other specimens:
+more of the sparse ones, in which noise is easily taken for particles, and larger ones, which hold more large capsids.
 """
 
 from __future__ import annotations
