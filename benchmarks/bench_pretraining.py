@@ -1,11 +1,14 @@
 """Measure what self-supervised pretraining brings, and repeat the ablations of the thesis' tables 1 to 5.
 
-    python benchmarks/bench_pretraining.py --specimens RUN/specimens --results FOLDER [--quick]
+    python benchmarks/bench_pretraining.py --structures DATA --results FOLDER [--quick]
 
+Specimens are made up as in the thesis' ablations: 40 general, 10 with transcription and translation, 10 of chromatin.
 A narrow dense network is pretrained in every configuration, each with the same patches and steps. Its trunk is frozen,
-and a linear head learns the semantic classes from a tenth of the specimens; Dice is of specimens held out of both.
-Each finished configuration is a line in the results folder, so the script can be stopped and goes on where it was;
-``--tables`` prints what is there. ``--weights FOLDER`` also probes a trunk of `cryosiam train pretrain-dense`.
+and three 1x1x1 layers learn the semantic classes from a tenth of the specimens; Dice is of specimens held out of both.
+Whether pretraining pays is asked of clean and of noisy tomograms; the ablations are of clean ones, as in the thesis.
+Each finished configuration is a line in the results folder, so the script can be stopped and goes on where it was, and
+several may fill one folder at once, each with ``--seeds`` of its own; ``--tables`` prints what is there.
+``--weights FOLDER`` also probes a trunk of `cryosiam train pretrain-dense`.
 """
 
 from __future__ import annotations
@@ -18,20 +21,21 @@ import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pretraining_tables import CONFIGURATIONS, RANK, TABLES, Configuration, ablation_table, pays_table
+from pretraining_tables import CONFIGURATIONS, PAYS, RANK, TABLES, Configuration, ablation_table, pays_table
 
 from cryosiam.files import whole_file
 from cryosiam.networks.config import DenseConfig, EncoderConfig
 from cryosiam.networks.dense import DenseTrunk
 from cryosiam.training.collapse import measure_health
-from cryosiam.training.data import SimulatedSource
+from cryosiam.training.data import SimulatedSource, simulated_source
 from cryosiam.training.dense_pretraining import pretraining_task
 from cryosiam.training.fit import fit
+from cryosiam.training.imaged import NOISY, Looks
 from cryosiam.training.probe import (
     LabelledVolume,
     ProbeBudget,
@@ -40,7 +44,7 @@ from cryosiam.training.probe import (
     random_trunk,
     split_specimens,
 )
-from cryosiam.training.recipe import OptimiserRecipe
+from cryosiam.training.recipe import OptimiserRecipe, SpecimenGroup, read_recipe
 from cryosiam.training.specimens import StoredSpecimen
 from cryosiam.training.task import Batch, Batches
 from cryosiam.weights import load_pretrained
@@ -48,6 +52,21 @@ from cryosiam.weights import load_pretrained
 PATCH = (64, 64, 64)
 HELD_OUT_CROP = (64, 128, 128)
 TOGETHER = 4
+FIELD = (112, 256, 256)
+SAMPLES = (
+    SpecimenGroup(preset="general", seeds=(1, 40), shape_zyx=FIELD, share=1),
+    SpecimenGroup(preset="transcription-translation", seeds=(301, 310), shape_zyx=FIELD, share=1),
+    SpecimenGroup(preset="chromatin", seeds=(351, 360), shape_zyx=FIELD, share=1),
+)
+"""As many of each as the thesis' ablations have (section 4.2)."""
+
+Look = Literal["clean", "noisy"]
+QUICK_SAMPLES = tuple(
+    group.model_copy(update={"seeds": (group.seeds[0], group.seeds[0] + 1), "shape_zyx": (112, 96, 96)})
+    for group in SAMPLES
+)
+
+LOOKS: dict[Look, Looks] = {"clean": Looks(clear=1.0), "noisy": NOISY}
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ class Budget:
     patches, labelled_patches
         Different patches for pretraining and for the probe.
     probe_steps
-        Of the linear head.
+        Of the head.
     """
 
     width: int = 8
@@ -71,7 +90,7 @@ class Budget:
     batch: int = 4
     patches: int = 192
     labelled_patches: int = 48
-    probe_steps: int = 300
+    probe_steps: int = 600
 
 
 QUICK = Budget(width=4, steps=6, batch=2, patches=8, labelled_patches=4, probe_steps=20)
@@ -113,15 +132,15 @@ class Data:
     held_out: list[LabelledVolume]
 
 
-def prepared(folder: Path, specimens: list[StoredSpecimen], budget: Budget, quick: bool) -> Data:
-    """Image specimens and cut patches, or take those that ``folder`` holds."""
+def prepared(folder: Path, specimens: list[StoredSpecimen], budget: Budget, look: Look, quick: bool) -> Data:
+    """Show specimens in a look and cut patches, or take those that ``folder`` holds."""
     split = split_specimens(specimens)
 
     def patches(name: str, members: tuple[StoredSpecimen, ...], count: int, seed: int) -> StoredPatches:
-        path = folder / f"{name}-{count}.npz"
+        path = folder / f"{look}-{name}-{count}.npz"
         if not path.exists():
             chances = np.full(len(members), 1 / len(members))
-            source = SimulatedSource(list(members), chances).batches(PATCH, TOGETHER, seed)
+            source = SimulatedSource(list(members), chances, LOOKS[look]).batches(PATCH, TOGETHER, seed)
             made = [source(number) for number in range(-(-count // TOGETHER))]
             noisy = torch.cat([one["noisy"][:, 0] for one in made])[:count].numpy()
             semantic = torch.cat([one["semantic"] for one in made])[:count].numpy()
@@ -130,9 +149,9 @@ def prepared(folder: Path, specimens: list[StoredSpecimen], budget: Budget, quic
             return StoredPatches(stored["noisy"], stored["semantic"])
 
     away = split.held_out[:: max(1, len(split.held_out) // 3)] if quick else split.held_out
-    path = folder / f"held-out-{len(away)}.npz"
+    path = folder / f"{look}-held-out-{len(away)}.npz"
     if not path.exists():
-        volumes = imaged_volumes(away, seed=3, crop_zyx=HELD_OUT_CROP)
+        volumes = imaged_volumes(away, seed=3, crop_zyx=HELD_OUT_CROP, looks=LOOKS[look])
         noisy, semantic = ([getattr(one, name) for one in volumes] for name in ("noisy", "semantic"))
         _save(path, noisy=np.stack(noisy).astype(np.float16), semantic=np.stack(semantic).astype(np.uint8))
     with np.load(path) as stored:
@@ -178,6 +197,15 @@ def pretrained_trunk(configuration: Configuration, budget: Budget, data: Data, s
     return trunk
 
 
+@dataclass(frozen=True)
+class Job:
+    """One trunk to pretrain and to probe: a configuration's name, the look of its tomograms, and a seed."""
+
+    name: str
+    look: Look
+    seed: int
+
+
 class Results:
     """Finished configurations, a JSON line each."""
 
@@ -193,15 +221,14 @@ class Results:
         lines = [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
         return [line for line in lines if line["budget"] == self._budget]
 
-    def has(self, name: str, seed: int) -> bool:
-        """Return whether a configuration was done."""
-        return any(line["name"] == name and line["seed"] == seed for line in self.read())
+    def has(self, job: Job) -> bool:
+        """Return whether a job was done."""
+        return any(all(line[key] == value for key, value in asdict(job).items()) for line in self.read())
 
-    def add(self, name: str, seed: int, dice: dict[str, float], pretraining_cpu_s: float, probe_cpu_s: float) -> None:
+    def add(self, job: Job, dice: dict[str, float], pretraining_cpu_s: float, probe_cpu_s: float) -> None:
         """Write a line and show it."""
         line = {
-            "name": name,
-            "seed": seed,
+            **asdict(job),
             "budget": self._budget,
             "dice": dice,
             "pretraining_cpu_s": round(pretraining_cpu_s, 1),
@@ -209,21 +236,21 @@ class Results:
         }
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
-        print(f"{name}, seed {seed}: {dice['all']:.3f}, {pretraining_cpu_s + probe_cpu_s:.0f} CPU s", flush=True)
+        spent = pretraining_cpu_s + probe_cpu_s
+        print(f"{job.look}, {job.name}, seed {job.seed}: {dice['all']:.3f}, {spent:.0f} CPU s", flush=True)
 
 
-def run(
-    name: str, configuration: Configuration, seed: int, budget: Budget, data: Data, results: Results, folder: Path
-) -> None:
+def run(job: Job, budget: Budget, data: Data, results: Results, folder: Path) -> None:
     """Pretrain and probe one configuration, unless that was done."""
-    if results.has(name, seed):
+    if results.has(job):
         return
     began = time.process_time()
-    at = folder / "checkpoints" / f"{name.replace(' ', '-').replace(',', '')}-{seed}-{budget.width}-{budget.steps}"
-    trunk = pretrained_trunk(configuration, budget, data, seed, at)
+    name = job.name.replace(" ", "-").replace(",", "")
+    at = folder / "checkpoints" / f"{job.look}-{name}-{job.seed}-{budget.width}-{budget.steps}"
+    trunk = pretrained_trunk(CONFIGURATIONS[job.name], budget, data, job.seed, at)
     half = time.process_time()
-    dice = probed(trunk, budget, data, seed)
-    results.add(name, seed, dice, half - began, time.process_time() - half)
+    dice = probed(trunk, budget, data, job.seed)
+    results.add(job, dice, half - began, time.process_time() - half)
 
 
 def probed(trunk: DenseTrunk, budget: Budget, data: Data, seed: int) -> dict[str, float]:
@@ -239,23 +266,26 @@ def run_weights(spec: str, seeds: range, budget: Budget, data: Data, results: Re
     """Probe the trunk of pretraining weights, and a random one of the same shape."""
     for seed in seeds:
         for kind in ("weights", "random of their shape"):
-            name = f"{kind}: {spec}"
-            if results.has(name, seed):
+            job = Job(f"{kind}: {spec}", "noisy", seed)
+            if results.has(job):
                 continue
             trunk = load_pretrained(spec).model.trunk
             trunk = random_trunk(trunk.config, seed) if kind != "weights" else trunk
             began = time.process_time()
-            results.add(name, seed, probed(trunk, budget, data, seed), 0.0, time.process_time() - began)
+            results.add(job, probed(trunk, budget, data, seed), 0.0, time.process_time() - began)
 
 
 def report(results: Results, budget: Budget, weights: str | None) -> str:
     """Return all tables as Markdown."""
-    dice: dict[str, list[dict[str, float]]] = defaultdict(list)
+    dice: dict[Look, dict[str, list[dict[str, float]]]] = {look: defaultdict(list) for look in LOOKS}
     for line in results.read():
-        dice[line["name"]].append(line["dice"])
-    names = {"random": "random weights", "standard": "pretrained"}
+        dice[line["look"]][line["name"]].append(line["dice"])
+    with_weights = dict(PAYS)
     if weights:
-        names |= {f"random of their shape: {weights}": "random, as the weights", f"weights: {weights}": "the weights"}
+        with_weights |= {
+            f"random of their shape: {weights}": "random, their shape",
+            f"weights: {weights}": "the weights",
+        }
     text = [
         "# Self-supervised pretraining",
         "",
@@ -263,20 +293,25 @@ def report(results: Results, budget: Budget, weights: str | None) -> str:
         "",
         "## Does pretraining pay?",
         "",
-        "Frozen trunk, linear head; mean and standard deviation over seeds of weights, views and head.",
+        "Frozen trunk, three layers of 1x1x1; mean and standard deviation over seeds of weights, views and head.",
         "",
-        *pays_table(dice, names),
+        "### Clean tomograms",
+        "",
+        *pays_table(dice["clean"], PAYS),
+        "### Noisy tomograms",
+        "",
+        *pays_table(dice["noisy"], with_weights),
         "## Ablations",
         "",
-        "Differences: another simulator; noisy tomograms where theirs are clean; a narrow network and",
-        "a few hundred steps where it trains a ResNet-10 for epochs; 10 Å voxels and a stem of stride 2; a linear head",
-        "on a tenth of the specimens where it trains three layers on four fifths; `all` is the mean over the classes,",
-        "theirs is not. Levels add up from column to column; L2 is the level of half the finest resolution. One seed,",
-        "unless a spread is given.",
+        "Clean tomograms, as in the thesis, of as many samples. Differences: another simulator; a narrow network and a",
+        "few hundred steps where it trains a ResNet-10 for epochs; 10 Å voxels and a stem of stride 2; the head learns",
+        "from a tenth of the specimens where it learns from four fifths; `all` is the mean over the classes, theirs is",
+        "not. Levels add up from column to column; L2 is the level of half the finest resolution. Mean and standard",
+        "deviation over the seeds: what differs by less than these may be chance.",
         "",
     ]
     for title in TABLES:
-        text += ablation_table(title, dice)
+        text += ablation_table(title, dice["clean"])
     return "\n".join(text)
 
 
@@ -295,14 +330,33 @@ def setting(results: Results, budget: Budget) -> list[str]:
     return text
 
 
+def train(options: argparse.Namespace, budget: Budget, results: Results) -> None:
+    """Do what is missing."""
+    recipe = read_recipe("light").model_copy(update={"specimens": QUICK_SAMPLES if options.quick else SAMPLES})
+    specimens = simulated_source(options.results / "specimens", options.structures, recipe, print).specimens
+    data = {look: prepared(options.results / "patches", specimens, budget, look, options.quick) for look in LOOKS}
+    jobs: list[Job] = []
+    first, last = (1, 1) if options.quick else options.seeds
+    seeds = range(first, last + 1)
+    for seed in seeds:
+        if options.part != "ablations":
+            jobs += [Job(name, look, seed) for look in LOOKS for name in PAYS]
+        if options.part != "pays":
+            jobs += [Job(name, "clean", seed) for name in CONFIGURATIONS]
+    for job in jobs:
+        run(job, budget, data[job.look], results, options.results)
+    if options.weights:
+        run_weights(options.weights, seeds, budget, data["noisy"], results)
+
+
 def main() -> None:
     """Parse options, train and probe what is missing, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--specimens", type=Path, required=True, help="folder of specimens that `cryosiam train` built")
-    parser.add_argument("--results", type=Path, required=True, help="patches, checkpoints and finished lines go here")
+    parser.add_argument("--structures", type=Path, required=True, help="folder with the structures of the presets")
+    parser.add_argument("--results", type=Path, required=True, help="specimens, checkpoints and finished lines go here")
     parser.add_argument("--width", type=int, default=Budget.width, help="channels of the encoder's first stage")
     parser.add_argument("--steps", type=int, default=Budget.steps, help="of pretraining")
-    parser.add_argument("--seeds", type=int, default=3, help="of the comparison with random weights")
+    parser.add_argument("--seeds", type=int, nargs=2, default=(1, 2), help="first and last, of weights, views and head")
     parser.add_argument("--part", choices=("pays", "ablations", "all"), default="all")
     parser.add_argument("--weights", help="folder of pretraining weights to probe as well")
     parser.add_argument("--tables", action="store_true", help="train nothing, print what is there")
@@ -311,17 +365,7 @@ def main() -> None:
     budget = QUICK if options.quick else Budget(width=options.width, steps=options.steps)
     results = Results(options.results, budget)
     if not options.tables:
-        specimens = [StoredSpecimen(path.parent) for path in sorted(options.specimens.glob("[!.]*/specimen.json"))]
-        data = prepared(options.results / "patches", specimens, budget, options.quick)
-        if options.part != "ablations":
-            for seed in range(1, 2 if options.quick else options.seeds + 1):
-                for name in ("random", "standard"):
-                    run(name, CONFIGURATIONS[name], seed, budget, data, results, options.results)
-        if options.weights:
-            run_weights(options.weights, range(1, options.seeds + 1), budget, data, results)
-        if options.part != "pays":
-            for name, configuration in CONFIGURATIONS.items():
-                run(name, configuration, 1, budget, data, results, options.results)
+        train(options, budget, results)
     text = report(results, budget, options.weights)
     print(text)
     if not options.quick:

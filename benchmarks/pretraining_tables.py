@@ -59,6 +59,13 @@ CONFIGURATIONS: dict[str, Configuration] = {
 }
 """Everything that is trained. ``standard`` has all changes, 10 to 50 % masked, 64 and 256 channels, and L2 alone."""
 
+PAYS = {
+    "random": "random weights",
+    "standard": "pretrained",
+    "low-pass, high-pass": "pretrained without noise and masks",
+}
+"""Configurations, and their titles, that tell whether pretraining pays."""
+
 
 @dataclass(frozen=True)
 class Column:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from cryosiam.training.scene_looks import Look
 
 TOMOGRAMS: Final = 24
-"""Images that offsets are fitted on: rare classes occur in some of them only."""
+"""Most images that offsets are fitted on: rare classes occur in some specimens only, and one more image of the same
+specimen tells little."""
 
 FIELD: Final = 160
 VOXELS: Final = 100_000
@@ -47,7 +48,8 @@ def balance_classes(
         As what the network is shown tomograms; all count alike.
     """
     samples = [
-        _sample(network, source, np.random.default_rng([seed, _STREAM, number]), looks) for number in range(TOMOGRAMS)
+        _sample(network, source, np.random.default_rng([seed, _STREAM, number]), looks)
+        for number in range(min(TOMOGRAMS, len(source.specimens)))
     ]
     # All of a look as one tomogram: a class that most lack must not be paid for with specks of it there.
     labels = np.concatenate([known for _, known in samples])

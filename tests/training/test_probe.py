@@ -1,4 +1,4 @@
-"""The linear probe: it finds what embeddings hold, leaves the trunk alone, and is measured on what nobody saw."""
+"""The probe: it finds what embeddings hold, leaves the trunk alone, and is measured on what nobody saw."""
 
 import math
 from pathlib import Path

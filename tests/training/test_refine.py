@@ -14,8 +14,9 @@ from cryosiam.simulation.build import species_wanted
 from cryosiam.simulation.sources import load_all
 from cryosiam.training.data import SimulatedSource
 from cryosiam.training.fit import fit
+from cryosiam.training.limits import Limits
 from cryosiam.training.recipe import Recipe, RefineRecipe, SpecimenGroup, read_recipe
-from cryosiam.training.refine import NetworkDenoiser, Refining, mix_weights, refine_task, with_specimens
+from cryosiam.training.refine import NetworkDenoiser, Refining, mix_weights, refine, refine_task, with_specimens
 from cryosiam.training.specimens import make_specimens
 from cryosiam.training.starting import Start, open_start
 from cryosiam.weights import load_dense
@@ -102,6 +103,25 @@ def test_a_stage_may_learn_from_other_specimens(recipe: Recipe) -> None:
     assert recipe.rebalance is not None
     assert with_specimens(recipe, recipe.rebalance).specimens == recipe.rebalance.specimens
     assert with_specimens(recipe, HOW) is recipe
+
+
+def test_the_card_names_all_that_the_network_learnt_from(
+    source: SimulatedSource, recipe: Recipe, start: Start, tmp_path: Path
+) -> None:
+    own = recipe.model_copy(
+        update={
+            "refine": HOW.model_copy(update={"clear": 0.0, "denoised": 0.0}),
+            "specimens": (SpecimenGroup(preset="demo", seeds=(1, 1), shape_zyx=(80, 64, 64), share=1.0),),
+        }
+    )
+    card = refine(own, source, [], tmp_path, Limits(), lambda line: None, start=Path("light"))
+    before = start.dense[0].card.training
+    assert card is not None
+    assert before is not None
+    assert card.training is not None
+    assert before.data in card.training.data
+    assert "demo 1 to 1" in card.training.data
+    assert card.training.hours >= before.hours
 
 
 def test_mixed_weights_lie_between_old_and_new() -> None:
