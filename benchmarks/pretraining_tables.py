@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryosiam.domain import SEMANTIC_CLASSES
@@ -136,7 +136,8 @@ def ablation_table(title: str, results: Results) -> list[str]:
     for index, row in enumerate(ROWS):
         cells = [f"{mine} / {column.thesis[index]:.3f}" for mine, column in zip(ours[row], columns, strict=True)]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    return [*lines, f"| {RANK} | " + " | ".join(f"{mine} / -" for mine in ours[RANK]) + " |", ""]
+    lines.append(f"| {RANK} | " + " | ".join(f"{mine} / -" for mine in ours[RANK]) + " |")
+    return [*lines, _seeds_row(results, [column.configuration for column in columns]), ""]
 
 
 def pays_table(results: Results, names: Mapping[str, str]) -> list[str]:
@@ -144,8 +145,11 @@ def pays_table(results: Results, names: Mapping[str, str]) -> list[str]:
     lines = ["| Dice | " + " | ".join(names.values()) + " |", "| --- |" + " --- |" * len(names)]
     for row in (*ROWS, RANK):
         lines.append(f"| {row} | " + " | ".join(mean_and_spread(results, name, row) for name in names) + " |")
-    seeds = " | ".join(str(len(results.get(name, ()))) for name in names)
-    return [*lines, f"| seeds | {seeds} |", ""]
+    return [*lines, _seeds_row(results, names), ""]
+
+
+def _seeds_row(results: Results, names: Iterable[str]) -> str:
+    return "| seeds | " + " | ".join(str(len(results.get(name, ()))) for name in names) + " |"
 
 
 def mean_and_spread(results: Results, name: str, row: str) -> str:
