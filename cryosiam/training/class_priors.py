@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from cryosiam.training.scene_looks import Look
 
 TOMOGRAMS: Final = 24
-"""Most images that offsets are fitted on: rare classes occur in some specimens only, and one more image of the same
-specimen tells little."""
+"""Most images that offsets are fitted on: rare classes occur in some of them only."""
+
+_IMAGES_OF_EACH: Final = 4
+"""Images for each specimen, where these are fewer: drawn at random, they miss hardly any of few specimens."""
 
 FIELD: Final = 160
 VOXELS: Final = 100_000
@@ -49,7 +51,7 @@ def balance_classes(
     """
     samples = [
         _sample(network, source, np.random.default_rng([seed, _STREAM, number]), looks)
-        for number in range(min(TOMOGRAMS, len(source.specimens)))
+        for number in range(min(TOMOGRAMS, _IMAGES_OF_EACH * len(source.specimens)))
     ]
     # All of a look as one tomogram: a class that most lack must not be paid for with specks of it there.
     labels = np.concatenate([known for _, known in samples])
