@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from cryosiam.cli.train_record import StageRecord
 from cryosiam.cli.train_stages import STAGES
 from cryosiam.errors import InputError, WeightsError
+from cryosiam.pipeline.storage import storage_errors
 from cryosiam.training.limits import Limits
 from cryosiam.training.recipe import OptimiserRecipe
 from cryosiam.weights import Task, read_cards
@@ -159,6 +161,26 @@ class Session:
         if self.options.start is not None:
             return Path(self.options.start)
         return self.weights if self._holds(self.weights, *STAGES[stage].reads) else None
+
+    def kept(self, start: Path, stage: str) -> Path:
+        """Return where the weights that a stage begins with are out of reach of what the stage writes.
+
+        A stage that replaces the weights it begins with works from a copy of them. Killed when they are replaced and
+        before that is recorded, it would else begin with its own.
+        """
+        if start.resolve() != self.weights.resolve():
+            return start
+        kept = self.out / stage / "start"
+        if kept.is_dir():
+            return kept
+        if not first_process():
+            return start
+        partial = kept.with_name(".start.partial")
+        with storage_errors():
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(start, partial)
+            os.replace(partial, kept)
+        return kept
 
     def with_subtomogram(self) -> Path:
         """Return the folder of the subtomogram network to go on with: that of this folder, else that of ``--from``.

@@ -81,16 +81,9 @@ def _refining(stage: Refining) -> Callable[[Session], WeightsCard | None]:
                 "first, or name some with --from"
             )
         recipe = with_specimens(session.recipe, how)
-        return refine(
-            recipe,
-            session.specimens(recipe),
-            session.validation,
-            session.out,
-            session.limits,
-            session.report,
-            start=start,
-            stage=stage,
-        )
+        source, validation = session.specimens(recipe), session.validation
+        kept = session.kept(start, stage)
+        return refine(recipe, source, validation, session.out, session.limits, session.report, start=kept, stage=stage)
 
     return run
 
@@ -131,8 +124,17 @@ def _contrastive(session: Session) -> WeightsCard | None:
     from cryosiam.training.contrastive import contrastive
     from cryosiam.weights import load_subtomogram
 
-    start = load_subtomogram(session.with_subtomogram()).network
-    return contrastive(session.recipe, session.particles, session.out, session.limits, session.report, start)
+    particles = session.particles
+    start = load_subtomogram(session.kept(session.with_subtomogram(), "contrastive"))
+    return contrastive(
+        session.recipe,
+        particles,
+        session.out,
+        session.limits,
+        session.report,
+        start.network,
+        before=start.card.training,
+    )
 
 
 def _classifier(session: Session) -> WeightsCard | None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cryosiam.training.particles import Particles
     from cryosiam.training.recipe import Recipe
     from cryosiam.training.task import Batch
-    from cryosiam.weights import WeightsCard
+    from cryosiam.weights import Training, WeightsCard
 
 STAGE: Final = "contrastive"
 
@@ -144,6 +144,7 @@ def contrastive(
     report: Callable[[str], None],
     start: SubtomogramNetwork,
     objective: Objective = SHIPPED,
+    before: Training | None = None,
 ) -> WeightsCard | None:
     """Teach a pretrained subtomogram network to tell species apart.
 
@@ -163,6 +164,8 @@ def contrastive(
         Network to begin with, as `pretrain_subtomogram` makes it; it changes.
     objective
         What it learns by.
+    before
+        How that network was trained, for the card.
 
     Returns
     -------
@@ -184,7 +187,8 @@ def contrastive(
     trained = fit(task, optimiser, out / STAGE, limits, report)
     if not (trained.finished and trained.main):
         return None
-    return write_network(out / "weights", network_of(trained.model), recipe, particles, STAGE, optimiser, trained.hours)
+    network = network_of(trained.model)
+    return write_network(out / "weights", network, recipe, particles, STAGE, optimiser, trained.hours, before)
 
 
 def network_of(model: nn.Module) -> SubtomogramNetwork:

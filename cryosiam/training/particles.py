@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from cryosiam.networks.config import SUBTOMOGRAM_PRESETS
+from cryosiam.training.cubes import StoredCubes
 from cryosiam.training.pipeline import find_in_volume
 
 if TYPE_CHECKING:
@@ -34,10 +36,10 @@ if TYPE_CHECKING:
 MIN_OVERLAP: Final = 0.25
 """An instance is named after the true particle that it overlaps with at least this intersection over union."""
 
-MOST_PER_SPECIES: Final = 8
-"""Particles of one species kept of one image, so that small species do not drown the others (thesis: 10)."""
+MOST_PER_SPECIES: Final = 24
+"""Particles of one species kept of one image, so that no image stands for a species (thesis: 10)."""
 
-MOST_UNNAMED: Final = 24
+MOST_UNNAMED: Final = 12
 """Instances kept of one image that are no particle; SimSiam learns from them, too."""
 
 IMAGES_PER_SPECIMEN: Final = 2
@@ -55,8 +57,8 @@ class Particles:
 
     Parameters
     ----------
-    values
-        ``(m, channels, box, box, box)`` float16; solvent 0, protein negative.
+    stored
+        ``n`` cubes; solvent 0, protein negative.
     names
         ``n`` species, empty where the instance is no particle.
     sources
@@ -67,17 +69,14 @@ class Particles:
         ``(n,)`` int64 size of the found instance.
     masses_kda
         Mass of each species.
-    rows
-        ``(n,)`` int64 which of ``values`` these are, so that parts of a set share its cubes; all by default.
     """
 
-    values: NDArray[np.float16]
+    stored: StoredCubes
     names: tuple[str, ...]
     sources: tuple[str, ...]
     objects: NDArray[np.int64]
     voxels: NDArray[np.int64]
     masses_kda: Mapping[str, float]
-    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -95,13 +94,12 @@ class Particles:
     def select(self, mask: NDArray[np.bool_]) -> Particles:
         """Return the particles where ``mask`` (``(n,)`` bool) is true."""
         return Particles(
-            self.values,
+            self.stored.select(mask),
             tuple(name for name, keep in zip(self.names, mask, strict=True) if keep),
             tuple(source for source, keep in zip(self.sources, mask, strict=True) if keep),
             self.objects[mask],
             self.voxels[mask],
             self.masses_kda,
-            np.flatnonzero(mask) if self.rows is None else self.rows[mask],
         )
 
     def split(self, one_in: int) -> tuple[Particles, Particles]:
@@ -127,8 +125,7 @@ class Particles:
         """Return ``(len(index), channels, box, box, box)`` float32 cubes."""
         import torch
 
-        chosen = index if self.rows is None else self.rows[index]
-        return torch.from_numpy(self.values[chosen].astype(np.float32))
+        return torch.from_numpy(self.stored.read(index))
 
 
 def species_of(name: str) -> str:
@@ -137,12 +134,12 @@ def species_of(name: str) -> str:
 
 
 def join_particles(parts: Sequence[Particles]) -> Particles:
-    """Return all particles of several sets, none of them a part of another."""
+    """Return all particles of several sets; no cubes are read."""
     masses: dict[str, float] = {}
     for part in parts:
         masses |= part.masses_kda
     return Particles(
-        np.concatenate([part.values for part in parts]),
+        StoredCubes.joined([part.stored for part in parts]),
         tuple(name for part in parts for name in part.names),
         tuple(source for part in parts for source in part.sources),
         np.concatenate([part.objects for part in parts]),
@@ -161,7 +158,10 @@ def collect_particles(
     seed: int,
     report: Callable[[str], None],
 ) -> Particles:
-    """Image specimens on the fast path until enough particles are found in them.
+    """Image specimens on the fast path until enough particles of every species are found in them.
+
+    Where there are too many of the common species, some of them are left out, so that rare ones count as much as they
+    can: all species are kept up to the same number.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def collect_particles(
     folder
         One subfolder per image; those already there are not made again, so give other weights another folder.
     number
-        Particles with a name that are wanted; all specimens together may give fewer.
+        Particles with a name that are wanted, no more; all specimens together may give fewer.
     config
         Shape of the network that the particles are for.
     seed
@@ -184,7 +184,7 @@ def collect_particles(
 
     order = np.random.default_rng([seed, 0]).choice(len(specimens), len(specimens), replace=False, p=chances)
     parts: list[Particles] = []
-    named = 0
+    found_of: Counter[str] = Counter()
     for take, index in product(range(IMAGES_PER_SPECIMEN), order):
         specimen = specimens[int(index)]
         target = folder / f"{specimen.folder.name}.{take}"
@@ -196,11 +196,32 @@ def collect_particles(
                 part = _cut(found, truth, specimen.picks, specimen.masses_kda, config, rng)
             _write(target, part)
         parts.append(_read(target))
-        named += sum(map(bool, parts[-1].names))
-        report(f"{len(parts)} images of specimens, {named} of {number} particles")
-        if named >= number:
+        found_of.update(filter(None, parts[-1].names))
+        report(f"{len(parts)} images of specimens, {found_of.total()} particles of {len(found_of)} species")
+        if found_of and min(found_of.values()) * len(found_of) >= number:
             break
-    return join_particles(parts)
+    return evened(join_particles(parts), number, np.random.default_rng([seed, 2]))
+
+
+def evened(particles: Particles, number: int, rng: np.random.Generator) -> Particles:
+    """Leave out particles of the commonest species until no more than ``number`` have a name.
+
+    Parameters
+    ----------
+    particles
+        Those to choose from; all without a name stay.
+    number
+        Particles with a name to keep at most.
+    rng
+        Chooses those to keep.
+    """
+    names = np.array(particles.names, dtype=str)
+    counts = np.unique(names[names != ""], return_counts=True)[1]
+    most = next((cap for cap in range(counts.max(initial=0), 0, -1) if np.minimum(counts, cap).sum() <= number), 1)
+    kept = names == ""
+    for name in particles.species:
+        kept[rng.permutation(np.flatnonzero(names == name))[:most]] = True
+    return particles.select(kept)
 
 
 def scene_particles(scenes: Sequence[Scene], dense: DenseWeights, folder: Path, config: SubtomogramConfig) -> Particles:
@@ -243,7 +264,7 @@ def _cut(
         mask=crops_for(config.encoder.input_channels),
     )
     return Particles(
-        crops.numpy().astype(np.float16),
+        StoredCubes.of(crops.numpy().astype(np.float16)),
         tuple(str(name) for name in names[kept]),
         (picks.run,) * len(kept),
         objects[kept],
@@ -270,8 +291,14 @@ def _write(target: Path, part: Particles) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name in ("values", "objects", "voxels"):
-        np.save(partial / f"{name}.npy", getattr(part, name))
+    # What was cut out of one image is one block.
+    arrays: dict[str, NDArray[np.generic]] = {
+        "values": part.stored.blocks[0],
+        "objects": part.objects,
+        "voxels": part.voxels,
+    }
+    for name, array in arrays.items():
+        np.save(partial / f"{name}.npy", array)
     facts = {"names": part.names, "sources": part.sources, "masses_kda": dict(part.masses_kda)}
     (partial / "particles.json").write_text(json.dumps(facts))
     os.replace(partial, target)
@@ -282,7 +309,9 @@ def _read(folder: Path) -> Particles:
     values, objects, voxels = (
         np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("values", "objects", "voxels")
     )
-    return Particles(values, tuple(facts["names"]), tuple(facts["sources"]), objects, voxels, dict(facts["masses_kda"]))
+    return Particles(
+        StoredCubes.of(values), tuple(facts["names"]), tuple(facts["sources"]), objects, voxels, facts["masses_kda"]
+    )
 
 
 def recipe_particles(

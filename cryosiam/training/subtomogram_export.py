@@ -31,6 +31,7 @@ def write_network(
     stage: str,
     optimiser: OptimiserRecipe,
     hours: float,
+    before: Training | None = None,
 ) -> WeightsCard:
     """Write a subtomogram network that embeds and does not name.
 
@@ -48,12 +49,15 @@ def write_network(
         Of that stage.
     hours
         Time spent on it.
+    before
+        How the network was trained before that stage.
     """
+    own, shown = f"cryosiam train {stage} --recipe {recipe.name}", particles_in_words(particles, recipe)
     training = Training(
-        recipe=f"cryosiam train {stage} --recipe {recipe.name}",
-        data=particles_in_words(particles, recipe.voxel_size_angstrom),
-        parameters={stage: optimiser.model_dump()},
-        hours=round(hours, 2),
+        recipe=f"{before.recipe}; {own}" if before else own,
+        data=f"{before.data}; {shown}" if before and before.data != shown else shown,
+        parameters={**(before.parameters if before else {}), stage: optimiser.model_dump()},
+        hours=round(hours + (before.hours if before else 0.0), 2),
         machine=machine(),
     )
     return save_weights(out, network.cpu().eval(), _card(recipe, network, training))
@@ -98,11 +102,12 @@ def _card(recipe: Recipe, network: SubtomogramNetwork, training: Training) -> di
     }
 
 
-def particles_in_words(particles: Particles, voxel_size_angstrom: float) -> str:
+def particles_in_words(particles: Particles, recipe: Recipe) -> str:
     """Return what a network learnt from, in words."""
+    specimens = f"{len(set(particles.sources))} simulated specimens of {recipe.voxel_size_angstrom:g} Å voxels"
     return (
-        f"{len(particles)} particles that the dense weights found in {len(set(particles.sources))} simulated specimens "
-        f"of {voxel_size_angstrom:g} Å voxels, {len(particles.named)} of them of {len(particles.species)} species"
+        f"{len(particles)} particles that the dense weights found in {specimens}, {len(particles.named)} of them of "
+        f"{len(particles.species)} species"
     )
 
 

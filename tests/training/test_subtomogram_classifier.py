@@ -13,6 +13,7 @@ from cryosiam.identification import unit_vectors
 from cryosiam.networks.config import SUBTOMOGRAM_PRESETS
 from cryosiam.networks.subtomogram import SubtomogramNetwork
 from cryosiam.training.classifier import ACCURACY, MOST_REFERENCE_BYTES, Embedded, best_classifier, train_classifier
+from cryosiam.training.cubes import StoredCubes
 from cryosiam.training.particles import Particles
 from cryosiam.training.recipe import OptimiserRecipe, read_recipe
 from cryosiam.training.subtomogram_export import write_network
@@ -70,7 +71,7 @@ def particles(count: int = 96) -> Particles:
     values[2::3, :, 8:24, 15:17, 8:24] = -1
     names = tuple(("ball", "rod", "plate")[index % 3] for index in range(count))
     sources = tuple(f"training-{index * 12 // count:05d}" for index in range(count))
-    return Particles(values, names, sources, np.zeros(count, np.int64), np.full(count, 500), {})
+    return Particles(StoredCubes.of(values), names, sources, np.zeros(count, np.int64), np.full(count, 500), {})
 
 
 def test_weights_get_a_classifier_that_names_and_passes_their_check(tmp_path: Path) -> None:

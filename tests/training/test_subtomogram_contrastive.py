@@ -19,6 +19,7 @@ from cryosiam.training.contrastive import (
     NamingModel,
     Objective,
     SizeMatched,
+    contrastive,
     contrastive_loss,
     contrastive_task,
     objective_losses,
@@ -26,9 +27,12 @@ from cryosiam.training.contrastive import (
     size_neighbours,
     species_sizes,
 )
+from cryosiam.training.cubes import StoredCubes
 from cryosiam.training.fit import fit
+from cryosiam.training.limits import Limits
 from cryosiam.training.particles import Particles
-from cryosiam.training.recipe import OptimiserRecipe
+from cryosiam.training.recipe import OptimiserRecipe, read_recipe
+from cryosiam.weights import Training
 
 TINY = SubtomogramConfig(
     encoder=EncoderConfig(stem_kernel=3, stem_stride=2, planes=(4, 8)), box=16, embedding_channels=8
@@ -92,7 +96,7 @@ def particles(count: int = 16, names: tuple[str, ...] = ("a", "b", "c", "d")) ->
     sources = tuple(f"training-{index * 4 // len(values):05d}" for index in range(len(values)))
     voxels = (values != 0).sum(axis=(1, 2, 3, 4)).astype(np.int64)
     masses = {name: 100.0 * 2**number for number, name in enumerate(names)}
-    return Particles(values, each, sources, np.zeros(len(values), np.int64), voxels, masses)
+    return Particles(StoredCubes.of(values), each, sources, np.zeros(len(values), np.int64), voxels, masses)
 
 
 def test_negatives_are_of_the_nearest_sizes() -> None:
@@ -106,7 +110,7 @@ def test_negatives_are_of_the_nearest_sizes() -> None:
 def test_size_is_mass_or_where_it_is_not_known_the_size_found() -> None:
     whole = particles()
     assert species_sizes(whole).tolist() == [100, 200, 400, 800]
-    unknown = Particles(whole.values, whole.names, whole.sources, whole.objects, whole.voxels, {"a": 100.0})
+    unknown = Particles(whole.stored, whole.names, whole.sources, whole.objects, whole.voxels, {"a": 100.0})
     assert species_sizes(unknown).tolist() == [32, 80, 128, 176]
 
 
@@ -146,3 +150,17 @@ def test_a_network_learns_to_tell_species_apart(objective: Objective, tmp_path: 
     after = {name: value.detach().item() for name, value in objective_losses(model, batch, objective).items()}
     assert trained.finished
     assert after["total"] < 0.3 * before["total"]
+
+
+def test_the_card_names_all_that_the_network_learnt_from(tmp_path: Path) -> None:
+    optimiser = OptimiserRecipe(steps=1, batch=8, learning_rate=0.001, warmup_steps=0)
+    recipe = read_recipe("light").model_copy(update={"contrastive": optimiser})
+    pretraining = "cryosiam train pretrain-subtomogram --recipe light"
+    before = Training(recipe=pretraining, data="five", parameters={"pretrain": 1}, hours=0.5, machine="x")
+    card = contrastive(recipe, particles(), tmp_path, Limits(), lambda _: None, SubtomogramNetwork(TINY), before=before)
+    assert card is not None
+    training = card.training
+    assert training.recipe == f"{pretraining}; cryosiam train contrastive --recipe light"
+    assert training.data.startswith("five; 64 particles that the dense weights found in 4 simulated specimens")
+    assert set(training.parameters) == {"pretrain", "contrastive"}
+    assert training.hours >= 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from cryosiam.errors import TrainingError
 from cryosiam.networks.config import EncoderConfig, SubtomogramConfig
-from cryosiam.training.particles import Particles, collect_particles, join_particles, species_of
+from cryosiam.training.cubes import StoredCubes
+from cryosiam.training.particles import Particles, collect_particles, evened, join_particles, species_of
 from cryosiam.training.recipe import SpecimenGroup
 from cryosiam.training.specimens import StoredSpecimen, make_specimens
 from cryosiam.weights import load_dense
@@ -24,7 +26,9 @@ CONFIG = SubtomogramConfig(encoder=EncoderConfig(input_channels=2), box=16)
 def particles(sources: Sequence[str], names: Sequence[str], objects: Sequence[int]) -> Particles:
     count = len(names)
     values = np.arange(count, dtype=np.float16)[:, None, None, None, None] * np.ones((1, 1, 4, 4, 4), np.float16)
-    return Particles(values, tuple(names), tuple(sources), np.array(objects), np.arange(count), {"a": 100.0})
+    return Particles(
+        StoredCubes.of(values), tuple(names), tuple(sources), np.array(objects), np.arange(count), {"a": 100.0}
+    )
 
 
 @settings(max_examples=50, deadline=None)
@@ -58,8 +62,33 @@ def test_parts_share_the_cubes_of_the_whole() -> None:
     whole = particles(["x", "y", "z"], ["a", "", "b"], [1, 2, 3])
     part = whole.select(np.array([False, True, True])).named
     assert part.names == ("b",)
-    assert part.values is whole.values
+    assert part.stored.blocks[0] is whole.stored.blocks[0]
     torch.testing.assert_close(part.cubes(np.array([0])), whole.cubes(np.array([2])))
+
+
+def test_joined_parts_are_as_if_selected_afterwards() -> None:
+    parts = [particles(["x"] * 3, ["a", "", "b"], [1, 0, 2]), particles(["y"] * 2, ["b", "a"], [3, 4])]
+    mask = np.array([True, False, True, False, True])
+    left = join_particles([parts[0].select(mask[:3]), parts[1].select(mask[3:])])
+    whole = join_particles(parts).select(mask)
+    assert (left.names, left.sources) == (whole.names, whole.sources)
+    torch.testing.assert_close(left.cubes(np.arange(3)), whole.cubes(np.arange(3)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=1, max_size=20), min_size=1, max_size=5))
+def test_common_species_make_room_for_rare_ones(images: list[list[str]]) -> None:
+    parts = [particles(["x"] * len(names), names, range(1, len(names) + 1)) for names in images]
+    before = Counter(name for names in images for name in names)
+    left = evened(join_particles(parts), 10, np.random.default_rng(0))
+    after = Counter(left.names)
+    assert after[""] == before[""]
+    assert len(left.named) <= 10
+    # Nothing is left out that there was room for, and no species loses any while another has more of them.
+    most = max((after[name] for name in "abc"), default=0)
+    short = [name for name in "abc" if after[name] < before[name]]
+    assert all(after[name] == most for name in short)
+    assert not short or len(left.named) + sum(before[name] > most for name in "abc") > 10
 
 
 def test_a_map_and_a_model_of_one_protein_are_one_species() -> None:
@@ -103,13 +132,14 @@ def test_particles_are_found_named_and_not_looked_for_twice(specimen: StoredSpec
     assert len(found.named) > 3
     assert set(found.species) <= set(specimen.picks.class_names)
     assert set(found.sources) == {specimen.folder.name}
-    assert found.values.shape == (len(found), 2, 16, 16, 16)
+    cubes = found.cubes(np.arange(len(found)))
+    assert cubes.shape == (len(found), 2, 16, 16, 16)
     assert "1 images of specimens" in told[0]
     names = dict(zip(specimen.picks.instance_ids.tolist(), specimen.picks.class_names, strict=True))
     assert all(names.get(int(one), "") == name for one, name in zip(found.objects, found.names, strict=True))
     # Protein is dark in the denoised volume, and most of a cube is solvent.
-    assert found.named.values.astype(np.float32).mean() < 0
+    assert found.named.cubes(np.arange(len(found.named))).mean() < 0
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
     again = collect()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")} == files
-    np.testing.assert_array_equal(again.values, found.values)
+    torch.testing.assert_close(again.cubes(np.arange(len(found))), cubes, rtol=0, atol=0)

@@ -11,6 +11,7 @@ import torch
 from cryosiam.errors import InputError
 from cryosiam.networks.config import EncoderConfig, SubtomogramConfig
 from cryosiam.networks.subtomogram import SubtomogramNetwork
+from cryosiam.training.cubes import StoredCubes
 from cryosiam.training.embedding import embed, neighbour_validation
 from cryosiam.training.fit import fit
 from cryosiam.training.particles import Particles
@@ -30,7 +31,7 @@ def particles(count: int = 24, specimens: int = 4) -> Particles:
     values += (0.05 * rng.normal(size=values.shape)).astype(np.float16) * (values != 0)
     names = tuple("ab"[index % 2] for index in range(count))
     sources = tuple(f"training-{index * specimens // count:05d}" for index in range(count))
-    return Particles(values, names, sources, np.arange(count) // 2 + 1, np.full(count, 64), {})
+    return Particles(StoredCubes.of(values), names, sources, np.arange(count) // 2 + 1, np.full(count, 64), {})
 
 
 def test_batches_depend_on_seed_and_number_alone() -> None:
@@ -46,7 +47,7 @@ def test_batches_depend_on_seed_and_number_alone() -> None:
 
 def test_names_are_not_looked_at() -> None:
     whole = particles()
-    unnamed = Particles(whole.values, ("",) * len(whole), whole.sources, whole.objects, whole.voxels, {})
+    unnamed = Particles(whole.stored, ("",) * len(whole), whole.sources, whole.objects, whole.voxels, {})
     torch.testing.assert_close(ViewPairs(whole, 6, 3)(1)["view1"], ViewPairs(unnamed, 6, 3)(1)["view1"])
 
 
@@ -77,7 +78,7 @@ def test_embeddings_are_those_of_the_network_and_leave_it_as_it_is() -> None:
     whole = particles()
     ours = embed(network, whole)
     with torch.inference_mode():
-        theirs = network(torch.from_numpy(whole.values.astype(np.float32)))
+        theirs = network(whole.cubes(np.arange(len(whole))))
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
     assert np.linalg.norm(ours, axis=1) == pytest.approx(np.ones(24), abs=1e-4)
     for name, value in network.state_dict().items():

@@ -66,6 +66,25 @@ class Code:
         return (os.mkdir, (str(Path(tempfile.gettempdir()) / "cryosiam-code-was-run"),))
 
 
+@pytest.mark.slow
+def test_killed_before_it_is_recorded_a_stage_does_not_start_from_its_own_weights(
+    out: Path, call: Any, recipe: Path
+) -> None:
+    shutil.copytree(weights_folder("light"), out / "weights", ignore=shutil.ignore_patterns("*.py"))
+    words = ("train", "broaden", "--recipe", recipe, "--out", out)
+    made = call(*words)
+    assert made.returncode == 0, made.stderr
+    weights = digests(out)
+    record = out / "broaden" / "stage.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "weights": None}))
+    again = call(*words)
+    assert again.returncode == 0, again.stderr
+    assert "done already" not in again.stdout
+    assert digests(out) == weights
+    card = json.loads((out / "weights" / "dense.json").read_text())
+    assert card["training"]["recipe"].count("train broaden") == 2, "once here, once as it ships"
+
+
 def damaged_checkpoints_are_refused(checkpoint: Path, train: Any) -> None:
     good = checkpoint.read_bytes()
     with_code = io.BytesIO()
