@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from cryosiam.domain import SEMANTIC_CLASSES, Contrast
 from cryosiam.training.class_priors import balance_classes
 from cryosiam.training.data import SimulatedSource
 from cryosiam.training.dense_accuracy import ACCURACY_OF, calibrate, measure_dense
 from cryosiam.training.head_losses import HEADS
+from cryosiam.training.history import after, machine
 from cryosiam.training.weights_parts import dense_parts_in, with_heads_only, with_network, write_parts
 from cryosiam.weights import DenseWeights, Task, Training, WeightsCard, load_dense_parts
 
@@ -124,10 +122,13 @@ def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dic
     }
     if trained.start is not None:
         parameters["started_from"] = str(trained.start.folder)
-    own, before = f"cryosiam train {trained.stage} --recipe {recipe.name}", trained.before
-    shown = data_description(recipe, source)
-    # What a network learnt from before, it has seen as well.
-    seen = [before.data] if before and before.data else []
+    own = Training(
+        recipe=f"cryosiam train {trained.stage} --recipe {recipe.name}",
+        data=data_description(recipe, source),
+        parameters={trained.stage: parameters},
+        hours=round(trained.hours, 2),
+        machine=machine(),
+    )
     return WeightsCard(
         name=recipe.name,
         task=Task.DENSE,
@@ -139,13 +140,7 @@ def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dic
         contrast=Contrast.DARK,
         input=trained.reads,
         halo=network.halo,
-        training=Training(
-            recipe="; ".join([*([before.recipe] if before else []), own]),
-            data="; ".join(seen if any(shown in data for data in seen) else [*seen, shown]),
-            parameters={**(before.parameters if before else {}), trained.stage: parameters},
-            hours=round(trained.hours + (before.hours if before else 0.0), 2),
-            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
-        ),
+        training=after(trained.before, own),
     )
 
 

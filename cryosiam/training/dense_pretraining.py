@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -11,6 +10,7 @@ from cryosiam.domain import Contrast
 from cryosiam.errors import InputError
 from cryosiam.networks.config import DENSE_PRESETS, PretrainingConfig
 from cryosiam.networks.simsiam import DenseSimSiam
+from cryosiam.training.history import machine
 from cryosiam.training.starting import bfloat16_is_safe
 from cryosiam.training.task import TrainingTask
 from cryosiam.training.two_views import TwoViewBatches
@@ -88,7 +88,7 @@ def pretrain_dense(
             data=f"patches of {recipe.voxel_size_angstrom:g} Å voxels, without their labels",
             parameters={**recipe.pretrain_dense.model_dump(), **plan.model_dump(mode="json")},
             hours=round(trained.hours, 2),
-            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+            machine=machine(),
         ),
     }
     return save_weights(out / "weights", trained.model, card)

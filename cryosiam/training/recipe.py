@@ -162,7 +162,8 @@ class Recipe(BaseModel):
     self_supervision
         Views and losses of DenseSimSiam pretraining.
     particles
-        How many particles the subtomogram network learns from.
+        How many named particles the subtomogram network learns from at most, evenly of all species where there are
+        enough of each.
     pretrain_subtomogram, contrastive
         Optimisers of SimSiam pretraining and of contrastive learning.
     """

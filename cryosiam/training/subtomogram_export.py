@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from cryosiam.domain import Contrast
 from cryosiam.identification.crops import crops_for
+from cryosiam.training.history import after, machine
 from cryosiam.weights import Task, Training, WeightsCard, save_weights
 
 if TYPE_CHECKING:
@@ -52,15 +50,14 @@ def write_network(
     before
         How the network was trained before that stage.
     """
-    own, shown = f"cryosiam train {stage} --recipe {recipe.name}", particles_in_words(particles, recipe)
-    training = Training(
-        recipe=f"{before.recipe}; {own}" if before else own,
-        data=f"{before.data}; {shown}" if before and before.data != shown else shown,
-        parameters={**(before.parameters if before else {}), stage: optimiser.model_dump()},
-        hours=round(hours + (before.hours if before else 0.0), 2),
+    own = Training(
+        recipe=f"cryosiam train {stage} --recipe {recipe.name}",
+        data=particles_in_words(particles, recipe),
+        parameters={stage: optimiser.model_dump()},
+        hours=round(hours, 2),
         machine=machine(),
     )
-    return save_weights(out, network.cpu().eval(), _card(recipe, network, training))
+    return save_weights(out, network.cpu().eval(), _card(recipe, network, after(before, own)))
 
 
 def write_with_names(
@@ -109,8 +106,3 @@ def particles_in_words(particles: Particles, recipe: Recipe) -> str:
         f"{len(particles)} particles that the dense weights found in {specimens}, {len(particles.named)} of them of "
         f"{len(particles.species)} species"
     )
-
-
-def machine() -> str:
-    """Return what this runs on."""
-    return f"{platform.machine()}, {torch.get_num_threads()} threads"
