@@ -59,8 +59,9 @@ def train_classifier(
 ) -> WeightsCard:
     """Fit both classifiers on the embeddings of subtomogram weights, and put the better one into them.
 
-    Both learn from most specimens. Temperature, threshold and the choice between them come from specimens that neither
-    network nor classifiers learnt from; what the card states is measured on others again.
+    Both learn from most specimens. Temperature and the choice between them come from specimens that neither network nor
+    classifiers learnt from, the threshold from all that is found in half of the held-out tomograms, false particles as
+    often as they are; what the card states is measured on the others.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def train_classifier(
     report
         Told how good each classifier is.
     strangers
-        Particles to measure on, such as those of held-out tomograms; by default half of the held-out specimens.
+        All particles of held-out tomograms; by default those of the held-out specimens.
 
     Returns
     -------
@@ -90,18 +91,26 @@ def train_classifier(
 
     weights = load_subtomogram(weights_folder)
     learnt, held_out = particles.split(HELD_OUT_ONE_IN)
-    tuned = held_out
-    if strangers is None:
-        tuned, strangers = held_out.split(2)
-    known, tuning, test = (_embedded(weights.network, part) for part in (learnt, tuned, strangers))
-    classifier, figures = best_classifier(known, tuning, test, report)
+    parts = (learnt, *held_out_parts(held_out, strangers))
+    known, tuning, found, test = (_embedded(weights.network, part) for part in parts)
+    classifier, figures = best_classifier(known, tuning, found, test, report)
     return write_with_names(
         weights_folder, weights.network, weights.card, classifier.class_names, classifier.to_arrays(), figures
     )
 
 
+def held_out_parts(held_out: Particles, strangers: Particles | None) -> tuple[Particles, Particles, Particles]:
+    """Return what temperature, threshold and figures are taken from; parameters as for `train_classifier`."""
+    if strangers is None:
+        tuned, test = held_out.split(2)
+        return tuned, tuned, test
+    if len(set(strangers.sources)) == 1:
+        return held_out, held_out, strangers
+    return held_out, *strangers.split(2)
+
+
 def best_classifier(
-    known: Embedded, tuning: Embedded, test: Embedded, report: Callable[[str], None]
+    known: Embedded, tuning: Embedded, found: Embedded, test: Embedded, report: Callable[[str], None]
 ) -> tuple[NamingClassifier, dict[str, float]]:
     """Fit both classifiers, choose one and measure it.
 
@@ -110,7 +119,9 @@ def best_classifier(
     known
         What they learn from; species with fewer than `FEWEST` particles are left out.
     tuning
-        What temperature, threshold and the choice are fitted on.
+        What temperature and the choice are fitted on.
+    found
+        What the threshold is fitted on: instances that are no particle among them, as often as they are found.
     test
         What figures are measured on.
     report
@@ -136,7 +147,7 @@ def best_classifier(
     if len(species) < 2:
         raise InputError(f"species can be named only where two or more have {FEWEST} particles; ask for more particles")
     known = known.select(np.isin(known.names, species))
-    if not np.isin(tuning.names, species).any() or not np.isin(test.names, species).any():
+    if not all(np.isin(part.names, species).any() for part in (tuning, found, test)):
         raise InputError("no particles were held out to calibrate names with; ask for particles of more specimens")
     most = max(1, MOST_REFERENCE_BYTES // (4 * known.vectors.shape[1] * len(species)))
     candidates: dict[str, NamingClassifier] = {
@@ -145,7 +156,7 @@ def best_classifier(
     }
     compared = {}
     for kind, one in candidates.items():
-        candidates[kind] = _calibrated(one, tuning)
+        candidates[kind] = _calibrated(one, tuning, found)
         compared[kind] = _right(one, tuning.select(np.isin(tuning.names, species)))
         report(f"{kind}: {compared[kind]:.3f} of {len(tuning.names)} held-out particles named rightly")
     chosen = max(candidates, key=lambda kind: compared[kind])
@@ -156,12 +167,12 @@ def best_classifier(
     return candidates[chosen], {name: round(value, 4) for name, value in figures.items()}
 
 
-def _calibrated(classifier: NamingClassifier, tuning: Embedded) -> NamingClassifier:
+def _calibrated(classifier: NamingClassifier, tuning: Embedded, found: Embedded) -> NamingClassifier:
     warm = classifier.with_temperature(fit_temperature(classifier, tuning.vectors, tuning.names.tolist()))
-    found = warm.classify(tuning.vectors)
-    best = np.array(warm.class_names)[found.probabilities.argmax(axis=1)]
+    named = warm.classify(found.vectors)
+    best = np.array(warm.class_names)[named.probabilities.argmax(axis=1)]
     # Instances that are no particle count as named wrongly: pick cannot know them.
-    return warm.with_threshold(choose_threshold(found.confidence, best == tuning.names, ACCURACY))
+    return warm.with_threshold(choose_threshold(named.confidence, best == found.names, ACCURACY))
 
 
 def _right(classifier: NamingClassifier, particles: Embedded) -> float:

@@ -21,7 +21,7 @@ from cryosiam.cli.main import INTERRUPTED
 from cryosiam.cli.train_stages import ALL
 from cryosiam.weights import weights_folder
 
-from .training_run import assert_refused, contents, digests, log_steps, write_recipe
+from .training_run import RECIPE, assert_refused, contents, digests, log_steps, write_recipe
 
 
 def test_a_stage_makes_weights_once(out: Path, call: Any, recipe: Path) -> None:
@@ -188,10 +188,14 @@ def test_all_goes_on_in_the_middle_and_what_it_makes_picks(
     out: Path, tmp_path: Path, cryosiam: Any, make_project: Any
 ) -> None:
     specimens = [{"preset": "demo", "seeds": [1, 12], "shape_zyx": [80, 96, 96], "share": 1.0}]
+    # Particles need many specimens; stages that go on with the dense network are as well tested with few.
+    few = RECIPE["rebalance"]["specimens"]
     recipe = write_recipe(
         tmp_path,
         {
             "specimens": specimens,
+            "refine": {**RECIPE["refine"], "specimens": few},
+            "broaden": {**RECIPE["broaden"], "specimens": few},
             "particles": 400,
             "contrastive": {"steps": 2, "batch": 16, "learning_rate": 0.001},
         },
