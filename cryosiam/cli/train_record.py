@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "stage.json"
+START = "start"
+"""Folder of the weights that a stage began with."""
+
+START_PARTIAL = ".start.partial"
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,9 @@ class StageRecord:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the folder holds more than the record."""
-        return self.folder.is_dir() and any(entry.name != FILE_NAME for entry in self.folder.iterdir())
+        """Whether the folder holds more than the record and what the stage is to begin with."""
+        before = {FILE_NAME, START, START_PARTIAL}
+        return self.folder.is_dir() and any(entry.name not in before for entry in self.folder.iterdir())
 
     def check(self) -> str | None:
         """Return the digest of the weights that the stage made, or None where it is not finished.
@@ -70,8 +76,7 @@ class StageRecord:
             yield
         finally:
             if not self.has_begun:
-                (self.folder / FILE_NAME).unlink(missing_ok=True)
-                self.folder.rmdir()
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def finish(self, weights: str) -> None:
         """Write that the stage has made weights of the digest ``weights``."""

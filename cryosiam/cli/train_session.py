@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cryosiam.cli.train_record import StageRecord
+from cryosiam.cli.train_record import START, START_PARTIAL, StageRecord
 from cryosiam.cli.train_stages import STAGES
 from cryosiam.errors import InputError, WeightsError
 from cryosiam.pipeline.storage import storage_errors
 from cryosiam.training.limits import Limits
 from cryosiam.training.recipe import OptimiserRecipe
-from cryosiam.weights import Task, read_cards
+from cryosiam.weights import Task, read_cards, weights_folder
+from cryosiam.weights.store import write_together
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cryosiam.cli.train_options import TrainOptions
     from cryosiam.training.data import SimulatedSource
@@ -162,23 +163,31 @@ class Session:
             return Path(self.options.start)
         return self.weights if self._holds(self.weights, *STAGES[stage].reads) else None
 
-    def kept(self, start: Path, stage: str) -> Path:
+    def kept(self, stage: str, find: Callable[[], Path]) -> Path:
         """Return where the weights that a stage begins with are out of reach of what the stage writes.
 
-        A stage that replaces the weights it begins with works from a copy of them. Killed when they are replaced and
-        before that is recorded, it would else begin with its own.
+        A stage may replace the weights it begins with. Killed when they are replaced and before that is recorded, it
+        would else begin with its own. So it works from a copy, made anew as long as nothing has been learnt.
+
+        Parameters
+        ----------
+        stage
+            Name of the stage.
+        find
+            Gives the folder of the weights to copy; not called where the stage has begun.
         """
-        if start.resolve() != self.weights.resolve():
-            return start
-        kept = self.out / stage / "start"
-        if kept.is_dir():
+        record = StageRecord(self.out / stage, {})
+        kept, partial = record.folder / START, record.folder / START_PARTIAL
+        if record.has_begun and kept.is_dir():
             return kept
+        found = find()
         if not first_process():
-            return start
-        partial = kept.with_name(".start.partial")
+            return found
         with storage_errors():
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(start, partial)
+            for old in (partial, kept):
+                shutil.rmtree(old, ignore_errors=True)
+            files = [path for path in found.iterdir() if path.suffix in {".json", ".safetensors"}]
+            write_together(partial, {path.name: path.read_bytes() for path in files})
             os.replace(partial, kept)
         return kept
 
@@ -192,7 +201,7 @@ class Session:
         """
         for folder in (self.weights, self.options.start):
             if folder is not None and self._holds(folder, Task.SUBTOMOGRAM):
-                return Path(folder)
+                return weights_folder(folder)
         raise WeightsError(
             f"{self.weights} holds no subtomogram weights to go on with; run 'cryosiam train pretrain-subtomogram' "
             "first, or name some with --from"

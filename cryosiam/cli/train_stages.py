@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cryosiam.errors import WeightsError
 from cryosiam.files import write_text_whole
-from cryosiam.weights import Task
+from cryosiam.weights import Task, weights_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def _refining(stage: Refining) -> Callable[[Session], WeightsCard | None]:
             )
         recipe = with_specimens(session.recipe, how)
         source, validation = session.specimens(recipe), session.validation
-        kept = session.kept(start, stage)
+        kept = session.kept(stage, lambda: weights_folder(start))
         return refine(recipe, source, validation, session.out, session.limits, session.report, start=kept, stage=stage)
 
     return run
@@ -125,7 +125,7 @@ def _contrastive(session: Session) -> WeightsCard | None:
     from cryosiam.weights import load_subtomogram
 
     particles = session.particles
-    start = load_subtomogram(session.kept(session.with_subtomogram(), "contrastive"))
+    start = load_subtomogram(session.kept("contrastive", session.with_subtomogram))
     return contrastive(
         session.recipe,
         particles,

@@ -59,9 +59,8 @@ def train_classifier(
 ) -> WeightsCard:
     """Fit both classifiers on the embeddings of subtomogram weights, and put the better one into them.
 
-    Both learn from most specimens. Temperature and the choice between them come from specimens that neither network nor
-    classifiers learnt from, the threshold from all that is found in half of the held-out tomograms, false particles as
-    often as they are; what the card states is measured on the others.
+    Both learn from most specimens. The others, which neither network nor classifiers learnt from, give the temperature
+    and the choice between the two. See `held_out_parts` for the threshold and for what the card states.
 
     Parameters
     ----------
@@ -100,13 +99,23 @@ def train_classifier(
 
 
 def held_out_parts(held_out: Particles, strangers: Particles | None) -> tuple[Particles, Particles, Particles]:
-    """Return what temperature, threshold and figures are taken from; parameters as for `train_classifier`."""
+    """Return what temperature, threshold and figures are taken from.
+
+    Where there are enough held-out tomograms, the threshold comes from half of them and the figures from the others: in
+    these, instances that are no particle are as frequent as `pick` finds them.
+
+    Parameters
+    ----------
+    held_out
+        Particles of specimens that were not learnt from.
+    strangers
+        All particles of held-out tomograms, if there are any.
+    """
     if strangers is None:
         tuned, test = held_out.split(2)
         return tuned, tuned, test
-    if len(set(strangers.sources)) == 1:
-        return held_out, held_out, strangers
-    return held_out, *strangers.split(2)
+    found, test = strangers.split(2)
+    return (held_out, found, test) if found.species and test.species else (held_out, held_out, strangers)
 
 
 def best_classifier(
@@ -148,7 +157,10 @@ def best_classifier(
         raise InputError(f"species can be named only where two or more have {FEWEST} particles; ask for more particles")
     known = known.select(np.isin(known.names, species))
     if not all(np.isin(part.names, species).any() for part in (tuning, found, test)):
-        raise InputError("no particles were held out to calibrate names with; ask for particles of more specimens")
+        raise InputError(
+            "no particles of species that were learnt are held out to calibrate and measure names with; "
+            "ask for more specimens or more tomograms of validation"
+        )
     most = max(1, MOST_REFERENCE_BYTES // (4 * known.vectors.shape[1] * len(species)))
     candidates: dict[str, NamingClassifier] = {
         "neighbours": choose_references(known.vectors, known.names.tolist(), most),

@@ -120,7 +120,7 @@ def _card(trained: TrainedHeads, recipe: Recipe, source: PatchSource, facts: dic
         "dice": recipe.dice,
         **facts,
     }
-    if trained.start is not None:
+    if trained.start is not None and trained.before is None:
         parameters["started_from"] = str(trained.start.folder)
     own = Training(
         recipe=f"cryosiam train {trained.stage} --recipe {recipe.name}",

@@ -158,7 +158,7 @@ def collect_particles(
     seed: int,
     report: Callable[[str], None],
 ) -> Particles:
-    """Image specimens on the fast path until enough particles of every species are found in them.
+    """Image specimens on the fast path until enough particles are found of every species that was met.
 
     Where there are too many of the common species, some of them are left out, so that rare ones count as much as they
     can: all species are kept up to the same number.
@@ -211,7 +211,7 @@ def evened(particles: Particles, number: int, rng: np.random.Generator) -> Parti
     particles
         Those to choose from; all without a name stay.
     number
-        Particles with a name to keep at most.
+        Particles with a name to keep at most, or one of each species where there are more of these.
     rng
         Chooses those to keep.
     """
@@ -291,14 +291,10 @@ def _write(target: Path, part: Particles) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    # What was cut out of one image is one block.
-    arrays: dict[str, NDArray[np.generic]] = {
-        "values": part.stored.blocks[0],
-        "objects": part.objects,
-        "voxels": part.voxels,
-    }
-    for name, array in arrays.items():
-        np.save(partial / f"{name}.npy", array)
+    values = part.stored.read(np.arange(len(part))).astype(np.float16)
+    np.save(partial / "values.npy", values)
+    np.save(partial / "objects.npy", part.objects)
+    np.save(partial / "voxels.npy", part.voxels)
     facts = {"names": part.names, "sources": part.sources, "masses_kda": dict(part.masses_kda)}
     (partial / "particles.json").write_text(json.dumps(facts))
     os.replace(partial, target)
@@ -306,11 +302,13 @@ def _write(target: Path, part: Particles) -> None:
 
 def _read(folder: Path) -> Particles:
     facts = json.loads((folder / "particles.json").read_text())
-    values, objects, voxels = (
-        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("values", "objects", "voxels")
-    )
     return Particles(
-        StoredCubes.of(values), tuple(facts["names"]), tuple(facts["sources"]), objects, voxels, facts["masses_kda"]
+        StoredCubes.of(folder / "values.npy"),
+        tuple(facts["names"]),
+        tuple(facts["sources"]),
+        np.load(folder / "objects.npy"),
+        np.load(folder / "voxels.npy"),
+        facts["masses_kda"],
     )
 
 

@@ -11,6 +11,7 @@ from cryosiam.networks.config import HEAD_NAMES
 from cryosiam.networks.dense import DenseNetwork
 from cryosiam.pipeline.storage import storage_errors
 from cryosiam.training.head_losses import HEADS
+from cryosiam.training.history import after
 from cryosiam.weights import DenseWeights, Task, load_dense_parts, read_cards, weights_folder
 from cryosiam.weights.folders import card_files
 from cryosiam.weights.store import card_text, digest, expected_tensors, tensors_file, write_together
@@ -65,17 +66,8 @@ def same_trunk(a: DenseNetwork, b: DenseNetwork) -> bool:
 
 def _joined(part: DenseWeights, heads: Sequence[str], new: DenseWeights) -> DenseWeights:
     network = _with_heads([(part.network, heads), (new.network, new.network.heads)])
-    old, own = part.card.training, new.card.training
-    training = own.model_copy(
-        update={
-            "data": own.data if own.data == old.data else f"{old.data}; {own.data}",
-            "recipe": own.recipe if own.recipe == old.recipe else f"{old.recipe}; {own.recipe}",
-            "parameters": {**old.parameters, **own.parameters},
-            "hours": round(old.hours + own.hours, 2),
-        }
-    )
     changes: dict[str, Any] = {
-        "training": training,
+        "training": after(part.card.training, new.card.training),
         "semantic_classes": new.card.semantic_classes or part.card.semantic_classes,
         "score": new.card.score or part.card.score,
         "accuracy": {**part.card.accuracy, **new.card.accuracy},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cryosiam.cli.train_record import StageRecord
+from cryosiam.cli.train_record import START, StageRecord
 from cryosiam.errors import InputError
 
 SETTINGS = {"recipe": {"dense": {"steps": 5}, "patch_zyx": [8, 8, 8]}, "labels": None}
@@ -29,6 +29,15 @@ def test_it_is_finished_when_it_says_so(tmp_path: Path) -> None:
 def test_where_nothing_was_learnt_nothing_is_left(tmp_path: Path) -> None:
     record = StageRecord(tmp_path / "dense", SETTINGS)
     with pytest.raises(RuntimeError), record.begun():
+        raise RuntimeError
+    assert not record.folder.exists()
+
+
+def test_what_a_stage_is_to_begin_with_is_not_learnt(tmp_path: Path) -> None:
+    record = StageRecord(tmp_path / "broaden", SETTINGS)
+    with pytest.raises(RuntimeError), record.begun():
+        (record.folder / START).mkdir()
+        (record.folder / START / "dense.json").write_text("{}")
         raise RuntimeError
     assert not record.folder.exists()
 

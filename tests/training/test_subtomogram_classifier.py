@@ -12,7 +12,14 @@ from cryosiam.errors import InputError
 from cryosiam.identification import unit_vectors
 from cryosiam.networks.config import SUBTOMOGRAM_PRESETS
 from cryosiam.networks.subtomogram import SubtomogramNetwork
-from cryosiam.training.classifier import ACCURACY, MOST_REFERENCE_BYTES, Embedded, best_classifier, train_classifier
+from cryosiam.training.classifier import (
+    ACCURACY,
+    MOST_REFERENCE_BYTES,
+    Embedded,
+    best_classifier,
+    held_out_parts,
+    train_classifier,
+)
 from cryosiam.training.cubes import StoredCubes
 from cryosiam.training.particles import Particles
 from cryosiam.training.recipe import OptimiserRecipe, read_recipe
@@ -80,6 +87,25 @@ def particles(count: int = 96) -> Particles:
     names = tuple(("ball", "rod", "plate")[index % 3] for index in range(count))
     sources = tuple(f"training-{index * 12 // count:05d}" for index in range(count))
     return Particles(StoredCubes.of(values), names, sources, np.zeros(count, np.int64), np.full(count, 500), {})
+
+
+def test_threshold_and_figures_come_from_different_tomograms() -> None:
+    held_out, strangers = particles(24), particles(48)
+    tuned, found, test = held_out_parts(held_out, strangers)
+    assert tuned is held_out
+    assert sorted({*found.sources, *test.sources}) == sorted(set(strangers.sources))
+    assert not set(found.sources) & set(test.sources)
+    assert len(found) + len(test) == len(strangers)
+
+
+def test_without_tomograms_enough_the_held_out_specimens_stand_in() -> None:
+    held_out, strangers = particles(24), particles(48)
+    tuned, found, test = held_out_parts(held_out, None)
+    assert found is tuned
+    assert not set(tuned.sources) & set(test.sources)
+    one = strangers.select(np.array([source == strangers.sources[0] for source in strangers.sources]))
+    tuned, found, test = held_out_parts(held_out, one)
+    assert (tuned is held_out, found is held_out, test is one) == (True, True, True)
 
 
 def test_weights_get_a_classifier_that_names_and_passes_their_check(tmp_path: Path) -> None:

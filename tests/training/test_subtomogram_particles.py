@@ -91,6 +91,16 @@ def test_common_species_make_room_for_rare_ones(images: list[list[str]]) -> None
     assert not short or len(left.named) + sum(before[name] > most for name in "abc") > 10
 
 
+def test_cubes_are_read_from_files_as_from_memory(tmp_path: Path) -> None:
+    whole = particles(["x"] * 5, ["a"] * 5, range(5))
+    (values,) = whole.stored.blocks
+    np.save(tmp_path / "values.npy", values)
+    stored = StoredCubes.joined([whole.stored, StoredCubes.of(tmp_path / "values.npy")])
+    index = np.array([7, 1, 9, 7, 0])
+    np.testing.assert_array_equal(stored.read(index)[:, 0, 0, 0, 0], index % 5)
+    assert stored.read(np.zeros(0, np.int64)).shape == (0, 1, 4, 4, 4)
+
+
 def test_a_map_and_a_model_of_one_protein_are_one_species() -> None:
     assert species_of("clpb-map") == species_of("clpb") == "clpb"
 
