@@ -15,6 +15,7 @@ import numpy as np
 
 from cryosiam.networks.config import SUBTOMOGRAM_PRESETS
 from cryosiam.training.cubes import StoredCubes
+from cryosiam.training.imaged import NOISY, Looks
 from cryosiam.training.pipeline import find_in_volume
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ MOST_PER_SPECIES: Final = 24
 MOST_UNNAMED: Final = 12
 """Instances kept of one image that are no particle; SimSiam learns from them, too."""
 
-IMAGES_PER_SPECIMEN: Final = 2
-"""Microscopes that a specimen is seen by at most."""
+IMAGES: Final = (NOISY, NOISY, Looks(clear=1.0))
+"""How a specimen is shown, one after the other: by two microscopes, and as a good denoiser would show it."""
 
 HELD_OUT_ONE_IN: Final = 6
 """One specimen in so many is not learnt from: names and thresholds are fitted on its particles."""
@@ -166,7 +167,7 @@ def collect_particles(
     Parameters
     ----------
     specimens, chances
-        What is imaged, and how early each is drawn; all are seen by one microscope before any is seen by a second.
+        What is imaged, and how early each is drawn; all are shown once before any is shown again, see `IMAGES`.
     dense
         Weights that find the particles.
     folder
@@ -180,18 +181,15 @@ def collect_particles(
     report
         Told of every image.
     """
-    from cryosiam.training.imaged import imaged
-
     order = np.random.default_rng([seed, 0]).choice(len(specimens), len(specimens), replace=False, p=chances)
     parts: list[Particles] = []
     found_of: Counter[str] = Counter()
-    for take, index in product(range(IMAGES_PER_SPECIMEN), order):
+    for (take, looks), index in product(enumerate(IMAGES), order):
         specimen = specimens[int(index)]
         target = folder / f"{specimen.folder.name}.{take}"
         if not target.exists():
             rng = np.random.default_rng([seed, 1, int(index), take])
-            noisy = imaged(specimen, rng).noisy
-            with find_in_volume(noisy, dense) as found:
+            with find_in_volume(looks.show(specimen, rng).noisy, dense) as found:
                 truth = specimen.array("instances")
                 part = _cut(found, truth, specimen.picks, specimen.masses_kda, config, rng)
             _write(target, part)

@@ -153,3 +153,7 @@ def test_particles_are_found_named_and_not_looked_for_twice(specimen: StoredSpec
     again = collect()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")} == files
     torch.testing.assert_close(again.cubes(np.arange(len(found))), cubes, rtol=0, atol=0)
+    # Where they are not enough, another microscope shows the specimen, and then none.
+    collect_particles([specimen], np.ones(1), dense, tmp_path, 100_000, CONFIG, 1, told.append)
+    assert told[-1].startswith("3 images")
+    assert not list(tmp_path.rglob("*.partial"))
