@@ -59,8 +59,8 @@ def train_classifier(
 ) -> WeightsCard:
     """Fit both classifiers on the embeddings of subtomogram weights, and put the better one into them.
 
-    Both learn from most specimens. The others, which neither network nor classifiers learnt from, give the temperature
-    and the choice between the two. See `held_out_parts` for the threshold and for what the card states.
+    Both learn from most specimens. The others, which neither network nor classifiers learnt from, decide between the
+    two. See `held_out_parts` for temperature, threshold and what the card states.
 
     Parameters
     ----------
@@ -99,10 +99,10 @@ def train_classifier(
 
 
 def held_out_parts(held_out: Particles, strangers: Particles | None) -> tuple[Particles, Particles, Particles]:
-    """Return what temperature, threshold and figures are taken from.
+    """Return what decides between classifiers, what calibrates them, and what the figures are taken from.
 
-    Where there are enough held-out tomograms, the threshold comes from half of them and the figures from the others: in
-    these, instances that are no particle are as frequent as `pick` finds them.
+    Where there are enough held-out tomograms, half of them calibrate and the others give the figures: these are noisy,
+    and instances that are no particle are as frequent as `pick` finds them.
 
     Parameters
     ----------
@@ -128,9 +128,9 @@ def best_classifier(
     known
         What they learn from; species with fewer than `FEWEST` particles are left out.
     tuning
-        What temperature and the choice are fitted on.
+        What decides between them.
     found
-        What the threshold is fitted on: instances that are no particle among them, as often as they are found.
+        What temperature and threshold are fitted on: instances that are no particle among them, as often as found.
     test
         What figures are measured on.
     report
@@ -168,7 +168,7 @@ def best_classifier(
     }
     compared = {}
     for kind, one in candidates.items():
-        candidates[kind] = _calibrated(one, tuning, found)
+        candidates[kind] = _calibrated(one, found)
         compared[kind] = _right(one, tuning.select(np.isin(tuning.names, species)))
         report(f"{kind}: {compared[kind]:.3f} of {len(tuning.names)} held-out particles named rightly")
     chosen = max(candidates, key=lambda kind: compared[kind])
@@ -179,8 +179,8 @@ def best_classifier(
     return candidates[chosen], {name: round(value, 4) for name, value in figures.items()}
 
 
-def _calibrated(classifier: NamingClassifier, tuning: Embedded, found: Embedded) -> NamingClassifier:
-    warm = classifier.with_temperature(fit_temperature(classifier, tuning.vectors, tuning.names.tolist()))
+def _calibrated(classifier: NamingClassifier, found: Embedded) -> NamingClassifier:
+    warm = classifier.with_temperature(fit_temperature(classifier, found.vectors, found.names.tolist()))
     named = warm.classify(found.vectors)
     best = np.array(warm.class_names)[named.probabilities.argmax(axis=1)]
     # Instances that are no particle count as named wrongly: pick cannot know them.
